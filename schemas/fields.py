@@ -1,0 +1,46 @@
+"""Field types that several models share."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+MAX_TURN_CHARACTERS = 32_768
+MAX_TURNS = 100_000
+
+# Whole days of precision are not enough and nanoseconds are not ours: RFC 3339, UTC, at most microseconds.
+_RFC3339_UTC = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|\+00:00)", re.ASCII)
+
+
+class Contract(BaseModel):
+    """Base of every contract model: unknown keys are findings, types are not coerced, values do not appear in errors."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, allow_inf_nan=False, regex_engine="rust-regex"
+    )
+
+
+def _utc(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        moment = value
+    elif isinstance(value, str) and _RFC3339_UTC.fullmatch(value):
+        moment = datetime.fromisoformat(value)
+    else:
+        raise ValueError("not a UTC timestamp")
+    if moment.tzinfo is None or moment.utcoffset() != timedelta(0):
+        raise ValueError("not a UTC timestamp")
+    return moment.astimezone(UTC)
+
+
+UtcTimestamp = Annotated[
+    datetime, BeforeValidator(_utc), WithJsonSchema({"type": "string", "format": "date-time", "pattern": "(Z|\\+00:00)$"})
+]
+RecordId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Pseudonym = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9._-]{1,64}$")]
+Language = Annotated[str, StringConstraints(pattern=r"^([a-z]{2,3}|unknown)$")]
+Region = Annotated[str, StringConstraints(pattern=r"^([A-Z]{2}|unknown)$")]
+TurnText = Annotated[str, StringConstraints(max_length=MAX_TURN_CHARACTERS)]
+TurnNumber = Annotated[int, Field(ge=1, le=MAX_TURNS)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

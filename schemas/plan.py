@@ -1,0 +1,155 @@
+"""The release plan: which questions a release answers. Adding a table is an entry here, not code."""
+
+import tomllib
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from schemas.canonical import digest
+from schemas.codes import code_lists, domains
+from schemas.errors import UsageError
+from schemas.keys import DEPTH_BANDS, KEYS, Scope
+from schemas.parameters import PrivacyParameters
+from schemas.periods import Quarter
+
+
+class Event(StrEnum):
+    """What one row is after all unnesting."""
+
+    RECORD = "record"
+    INTERVENTION_OUTCOME = "intervention_outcome"
+
+
+class Estimand(StrEnum):
+    """What a cell of a measure estimates; it fixes each event's weight and the contribution bound."""
+
+    MOST_SEVERE_RECORD = "most_severe_record"  # one record a user, weight G
+    SHARE_OF_USER = "share_of_user"  # all events of a user, weight G // k each
+    SHARE_OF_USER_AND_DEPTH = "share_of_user_and_depth"  # weight G // k within (user, depth band)
+
+
+class _PlanModel(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Names = tuple[str, ...]
+
+
+class Measure(_PlanModel):
+    """One measure: an event, an estimand, and the marginals on which it is published."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]{1,64}$", description="name; the split of the budget refers to it")
+    table: str = Field(description="the public table that it fills")
+    event: Event = Field(description="what one row is after all unnesting")
+    estimand: Estimand = Field(description="what a cell estimates")
+    outcome_kind: str = Field(default="", description="outcome kind, where the event is an outcome")
+    window: str = Field(default="", description="window of the outcome")
+    marginals: tuple[Names, ...] = Field(min_length=1, description="lists of key names, one published marginal each")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Measure":
+        if any(key not in KEYS for marginal in self.marginals for key in marginal):
+            raise ValueError("a marginal names an unknown key")
+        if len({frozenset(m) for m in self.marginals}) != len(self.marginals):
+            raise ValueError("a marginal is listed twice")
+        if any(len(set(m)) != len(m) for m in self.marginals):
+            raise ValueError("a marginal lists a key twice")
+        if self.estimand is Estimand.MOST_SEVERE_RECORD and self.event is not Event.RECORD:
+            raise ValueError("the most severe record needs the event `record`")
+        if self.event is Event.INTERVENTION_OUTCOME:
+            kinds = {kind for domain in domains().values() for kind in domain.outcome_values}
+            if self.outcome_kind not in kinds or self.window not in code_lists()["window"]:
+                raise ValueError("an outcome measure names an outcome kind and a window")
+        elif self.outcome_kind or self.window:
+            raise ValueError("only outcome measures name an outcome kind and a window")
+        if self.estimand is Estimand.SHARE_OF_USER_AND_DEPTH and any("depth_band" not in m for m in self.marginals):
+            # Without the band as key a user's bands fall into one cell, and the bound of sqrt(bands) would be wrong.
+            raise ValueError("a measure weighted within depth bands has depth_band in every marginal")
+        return self
+
+    def l2_squared(self, weight_scale: int) -> int:
+        """The contribution bound, written once: no user moves any one marginal of this measure by more, in L2 squared."""
+        bands = len(DEPTH_BANDS) if self.estimand is Estimand.SHARE_OF_USER_AND_DEPTH else 1
+        return bands * weight_scale**2
+
+    def scope(self, quarter: Quarter, plan: "ReleasePlan") -> Scope:
+        """What the public domains of this measure's keys depend on."""
+        values: dict[str, None] = {}
+        for domain in domains().values():
+            values.update(dict.fromkeys(domain.outcome_values.get(self.outcome_kind, {})))
+        return Scope(quarter, plan.languages, plan.regions, tuple(values))
+
+
+class ReleasePlan(_PlanModel):
+    """All of `config/release_plan.toml`."""
+
+    domain: str = Field(description="domain of harm")
+    languages: Names = Field(description="languages that are shown; others are `other`")
+    regions: Names = Field(description="regions that are shown; others are `other`")
+    measures: tuple[Measure, ...] = Field(min_length=1, alias="measure", description="the measures")
+
+    @model_validator(mode="after")
+    def _unique(self) -> "ReleasePlan":
+        if len({m.name for m in self.measures}) != len(self.measures):
+            raise ValueError("two measures have one name")
+        if self.domain not in domains():
+            raise ValueError("the domain is unknown")
+        return self
+
+
+class RegisteredPlan(_PlanModel):
+    """A plan as it stands in the ledger, before any data are read. Its hash is the key of what is spent."""
+
+    quarter: str
+    version: int = Field(ge=1)
+    synthetic: bool = Field(description="whether it counts synthetic records (and only those)")
+    reason: str = Field(description="why this version: `first release`, or the reason for superseding")
+    planner: str = Field(description="who made the plan")
+    contributors: int = Field(ge=0, description="companies with accepted submissions, a public fact")
+    not_collected: Names = Field(description="outcome kinds that fewer than K contributors collect, from the registry")
+    rho: str = Field(description="exact rho of this release")
+    threshold_delta: str = Field(description="exact δ of thresholded mechanisms of this release")
+    secret_commitment: str = Field(description="SHA-256 commitment to the sampling secret")
+    parameters: dict[str, Any] = Field(description="config/privacy.toml as read")
+    plan: dict[str, Any] = Field(description="config/release_plan.toml as read")
+
+    @property
+    def hash(self) -> str:
+        """Digest of the whole plan."""
+        return digest(self.model_dump(mode="json"))
+
+    @property
+    def release_plan(self) -> ReleasePlan:
+        """The questions."""
+        return ReleasePlan.model_validate(self.plan)
+
+    @property
+    def privacy(self) -> PrivacyParameters:
+        """The privacy parameters."""
+        return PrivacyParameters.model_validate(self.parameters)
+
+    def measured(self) -> tuple[Measure, ...]:
+        """The measures on which budget is spent: those collected by enough companies, in enough companies' data."""
+        if self.contributors < self.privacy.companies.minimum:
+            return ()
+        return tuple(m for m in self.release_plan.measures if m.outcome_kind not in self.not_collected)
+
+    def rho_of(self, measure: Measure) -> Fraction:
+        """Exact rho of one marginal of a measure: the measure's share, divided evenly over its marginals."""
+        return Fraction(self.rho) * self.privacy.split[measure.name] / len(measure.marginals)
+
+
+def load_release_plan(path: Path, privacy: PrivacyParameters) -> ReleasePlan:
+    """Reads `release_plan.toml` and checks it against the split. Raises UsageError where either breaks a rule."""
+    try:
+        plan = ReleasePlan.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        plan = None
+    if plan is None:
+        raise UsageError("release_plan.toml cannot be read or breaks a rule.", "docs/guides/plan.md has each field.")
+    if {m.name for m in plan.measures} != set(privacy.split):
+        raise UsageError("The split in privacy.toml does not name the measures of release_plan.toml, each once.")
+    return plan

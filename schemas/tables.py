@@ -1,0 +1,135 @@
+"""The public tables: their columns, documentation and statuses. The release, the data card and the docs are made from here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from schemas.keys import ALL, KEYS
+from schemas.plan import Estimand, ReleasePlan
+
+SCHEMA_VERSION = "1.0.0"
+
+ColumnType = Literal["string", "float"]
+
+
+class Status(StrEnum):
+    """Why a number is there or not: a missing number always says why."""
+
+    OK = "ok"
+    TOO_NOISY = "too_noisy"
+    TOO_FEW_COMPANIES = "too_few_companies"
+    NOT_COLLECTED = "not_collected"
+
+
+STATUS_MEANING: Mapping[Status, str] = {
+    Status.OK: "published",
+    Status.TOO_NOISY: "published, but the estimate is small against its noise: draw no conclusion from it alone",
+    Status.TOO_FEW_COMPANIES: "withheld: fewer than K companies stand behind it, or one has too large a share (each rule has a stated error rate)",
+    Status.NOT_COLLECTED: "fewer than K of the contributing companies collect it",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a public table: name, type, what it means, and its unit where it has one."""
+
+    name: str
+    type: ColumnType
+    description: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One public table: what a row is and which question it answers."""
+
+    name: str
+    title: str
+    row: str
+    question: str
+    event: str
+    denominator: str = ""
+
+    @property
+    def has_rates(self) -> bool:
+        """Whether its rows have rates; then `denominator` says of what."""
+        return bool(self.denominator)
+
+
+_KNOWN = "users-equivalent of the same row's keys with a known outcome value (neither unknown nor pending)"
+
+TABLES: Mapping[str, TableSpec] = {
+    spec.name: spec
+    for spec in (
+        TableSpec(
+            "risk_profile",
+            "Risk profile of submitted conversations",
+            "one cell of a listed marginal; each user counts once, with the most severe record of the quarter",
+            "Of what kind is the risk in submitted conversations, and for whom? Not prevalence: only submitted conversations are counted.",
+            "the most severe record of a user (by ideation, behaviour, imminence), one a user",
+        ),
+        TableSpec(
+            "intervention_outcomes",
+            "Outcomes seen after interventions",
+            "one outcome value after an intervention, in one marginal",
+            "What was seen after which intervention, and for whom? An association, not an effect.",
+            "one outcome of an intervention, of one kind and window; a user's events share that user's weight of one",
+            _KNOWN,
+        ),
+        TableSpec(
+            "depth_of_conversation",
+            "Outcomes by depth of the conversation",
+            "one outcome value after interventions at a depth of the conversation",
+            "At what depth of a conversation do safeguards fade? Who reaches a late turn differs from who does not.",
+            "one outcome of an intervention; a user's events within one depth band share a weight of one, so a user may count once in each band",
+            _KNOWN,
+        ),
+    )
+}
+
+_VALUES = (
+    Column("estimate", "float", "unbiased noisy estimate; may be negative; null only where status says why", "users-equivalent"),
+    Column("estimate_nonneg", "float", "the estimate, negative values shown as 0; for display only, it has no interval", "users-equivalent"),
+    Column("noise_stddev", "float", "standard deviation of the privacy noise in `estimate`", "users-equivalent"),
+    Column("ci_low", "float", "lower end of the 95 % interval of `estimate`, noise and sampling", "users-equivalent"),
+    Column("ci_high", "float", "upper end of the 95 % interval of `estimate`, noise and sampling", "users-equivalent"),
+)
+_RATES = (
+    Column("rate", "float", "estimate divided by its denominator; null for unknown and pending, and where the denominator is too noisy", "share"),
+    Column("rate_ci_low", "float", "lower end of the 95 % interval of `rate`, noise and sampling (Fieller)", "share"),
+    Column("rate_ci_high", "float", "upper end of the 95 % interval of `rate`, noise and sampling (Fieller)", "share"),
+    Column("unknown_share", "float", "share of unknown and pending among all values of the row's keys", "share"),
+    Column("denominator", "string", "what `rate` is a share of"),
+)
+_STATUS = Column("status", "string", "; ".join(f"`{s}`: {STATUS_MEANING[s]}" for s in Status))
+
+
+def key_columns(table: str, plan: ReleasePlan) -> tuple[str, ...]:
+    """Key columns of a table under a plan: outcome kind and window where it has outcomes, then its keys in declared order."""
+    measures = [m for m in plan.measures if m.table == table]
+    used = {key for m in measures for marginal in m.marginals for key in marginal}
+    outcome = ("outcome_kind", "window") if any(m.outcome_kind for m in measures) else ()
+    return (*outcome, *(key for key in KEYS if key in used))
+
+
+def columns(table: str, plan: ReleasePlan) -> tuple[Column, ...]:
+    """All columns of a table under a plan, in order."""
+    spec = TABLES[table]
+    fixed = {
+        "outcome_kind": Column("outcome_kind", "string", "kind of outcome"),
+        "window": Column("window", "string", "window after the intervention in which the outcome was looked for"),
+    }
+    keys = tuple(
+        fixed.get(name) or Column(name, "string", f"{KEYS[name].description}; `{ALL}` where summed over")
+        for name in key_columns(table, plan)
+    )
+    quarter = Column("quarter", "string", "calendar quarter, UTC")
+    return (quarter, *keys, *_VALUES, *(_RATES if spec.has_rates else ()), _STATUS)
+
+
+ESTIMAND_MEANING: Mapping[Estimand, str] = {
+    Estimand.MOST_SEVERE_RECORD: "number of users, each counted once with the most severe record",
+    Estimand.SHARE_OF_USER: "users-equivalent: the events of one user share a total weight of one",
+    Estimand.SHARE_OF_USER_AND_DEPTH: "users-equivalent within each depth band: the events of one user in one band share a weight of one",
+}

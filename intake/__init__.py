@@ -1,0 +1,1 @@
+"""The door: signatures, the company registry, readers, validation, quarantine and receipts."""

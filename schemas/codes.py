@@ -29,8 +29,7 @@ class Domain:
 def _parse_domain(raw: dict[str, Any]) -> Domain:
     labels = {kind: str(values["label"]) for kind, values in raw["outcomes"].items()}
     values = {
-        kind: {**{k: v for k, v in listed.items() if k != "label"}, **OPEN_OUTCOMES}
-        for kind, listed in raw["outcomes"].items()
+        kind: {**{k: v for k, v in listed.items() if k != "label"}, **OPEN_OUTCOMES} for kind, listed in raw["outcomes"].items()
     }
     return Domain(raw["domain"], raw["label"], raw["codes"], labels, values)
 

@@ -68,7 +68,9 @@ KEYS: Mapping[str, Key] = dict(
             lambda _: tuple(dict.fromkeys(PUBLIC_AGE_BANDS.values())),
             "age_band",
         ),
-        _declare("language", "primary language; those the plan does not list are `other`", lambda s: (*s.languages, OTHER, UNKNOWN)),
+        _declare(
+            "language", "primary language; those the plan does not list are `other`", lambda s: (*s.languages, OTHER, UNKNOWN)
+        ),
         _declare("region", "region; those the plan does not list are `other`", lambda s: (*s.regions, OTHER, UNKNOWN)),
         _declare("surface", "kind of product", _codes("surface"), "surface"),
         _declare("intervention", "type of intervention", _codes("intervention"), "intervention"),

@@ -22,9 +22,7 @@ def _fraction(value: Any) -> Fraction:
     return number
 
 
-Exact = Annotated[
-    Fraction, BeforeValidator(_fraction), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
-]
+Exact = Annotated[Fraction, BeforeValidator(_fraction), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})]
 
 
 class _Parameters(BaseModel):

@@ -90,13 +90,23 @@ TABLES: Mapping[str, TableSpec] = {
 
 _VALUES = (
     Column("estimate", "float", "unbiased noisy estimate; may be negative; null only where status says why", "users-equivalent"),
-    Column("estimate_nonneg", "float", "the estimate, negative values shown as 0; for display only, it has no interval", "users-equivalent"),
+    Column(
+        "estimate_nonneg",
+        "float",
+        "the estimate, negative values shown as 0; for display only, it has no interval",
+        "users-equivalent",
+    ),
     Column("noise_stddev", "float", "standard deviation of the privacy noise in `estimate`", "users-equivalent"),
     Column("ci_low", "float", "lower end of the 95 % interval of `estimate`, noise and sampling", "users-equivalent"),
     Column("ci_high", "float", "upper end of the 95 % interval of `estimate`, noise and sampling", "users-equivalent"),
 )
 _RATES = (
-    Column("rate", "float", "estimate divided by its denominator; null for unknown and pending, and where the denominator is too noisy", "share"),
+    Column(
+        "rate",
+        "float",
+        "estimate divided by its denominator; null for unknown and pending, and where the denominator is too noisy",
+        "share",
+    ),
     Column("rate_ci_low", "float", "lower end of the 95 % interval of `rate`, noise and sampling (Fieller)", "share"),
     Column("rate_ci_high", "float", "upper end of the 95 % interval of `rate`, noise and sampling (Fieller)", "share"),
     Column("unknown_share", "float", "share of unknown and pending among all values of the row's keys", "share"),

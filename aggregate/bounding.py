@@ -1,0 +1,228 @@
+"""Bounding: from scrubbed Parquet to one bounded table a measure, in which no user weighs more than declared.
+
+Everything is a function of one user's rows: duplicates, corrections and withdrawals are resolved within a user,
+weights are normalised within a user, and sampling is ordered by a keyed SHA-256 of intrinsic ids.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from aggregate.key_expressions import key_expressions, severity_order
+from schemas.errors import BudgetRefusedError, InternalError
+from schemas.plan import Estimand, Event, Measure, RegisteredPlan
+from schemas.stages import ScrubbedRecords
+from schemas.unit import BUCKETS
+
+ROWS_A_PASS = 2_000_000
+
+_COLUMNS = (
+    "company, unit, content, record_id, record_status, supersedes, scope, domain, origin, started_at, selection_reason, "
+    "deployment, person, risk, n_turns, interventions"
+)
+
+
+@dataclass(frozen=True)
+class ContributionBound:
+    """How much one user may move any one marginal of a measure: the largest L2 norm, squared, in integer steps."""
+
+    l2_squared: int
+
+
+@dataclass(frozen=True)
+class BoundedTable:
+    """The table of one measure in DuckDB, one row an event: `unit`, `company`, its keys, and the weight `w`.
+
+    The bound is what the plan declares; `check` re-derives it from the table itself.
+    """
+
+    measure: Measure
+    bound: ContributionBound
+    name: str
+    connection: duckdb.DuckDBPyConnection = field(repr=False)
+
+    def check(self, marginal: Sequence[str]) -> None:
+        """Re-derives the largest L2 norm of any user on a marginal, from the table that is grouped.
+
+        Raises BudgetRefusedError where a user moves it by more than declared, a unit is missing, a weight is negative,
+        or a unit belongs to two companies (the company rules would then not be 1-Lipschitz).
+        """
+        keys = ", ".join(("unit", *marginal))
+        largest, broken = self.connection.execute(
+            f"""
+            with cells as (select {keys}, sum(w)::hugeint as mass from {self.name} group by {keys}),
+                 users as (select sum(mass * mass)::hugeint as squared from cells group by unit),
+                 owners as (select count(distinct company) as n from {self.name} group by unit)
+            select coalesce((select max(squared) from users), 0),
+                   (select count(*) from {self.name} where unit is null or company is null or w is null or w < 0)
+                   + (select count(*) from owners where n > 1)
+            """
+        ).fetchone() or (0, 1)
+        if broken or largest > self.bound.l2_squared:
+            raise BudgetRefusedError(
+                "A bounded table does not keep its declared bound.", "Nothing was spent; this is a bug or tampering."
+            )
+
+
+@dataclass(frozen=True)
+class MeasurementSettings:
+    """What DuckDB may use. `rows_a_pass` bounds the memory of a pass over whole buckets of users."""
+
+    memory_limit: str = "4GB"
+    threads: int = 2
+    disk_limit: str = "50GB"
+    rows_a_pass: int = ROWS_A_PASS
+
+
+@contextmanager
+def bounded_tables(
+    records: ScrubbedRecords, plan: RegisteredPlan, secret: bytes, scratch: Path, settings: MeasurementSettings
+) -> Iterator[list[BoundedTable]]:
+    """Bounds every measure of the plan; the tables live in a scratch database that is removed afterwards.
+
+    Args:
+        records: scrubbed Parquet of one quarter.
+        secret: key of the sampling order; privacy never rests on it.
+        scratch: a folder of the caller's, for DuckDB's own files.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="measure-", dir=scratch))
+    connection = _connect(folder, records.files, settings)
+    try:
+        tables = [_create(connection, measure, plan) for measure in plan.measured()]
+        if records.files:
+            for low, high in _passes(connection, records.files, settings):
+                _load_users(connection, records.files, plan, low, high)
+                for table in tables:
+                    _insert(table, plan, secret)
+        yield tables
+    finally:
+        connection.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _connect(folder: Path, files: Sequence[Path], settings: MeasurementSettings) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(
+        str(folder / "measure.duckdb"),
+        config={
+            "memory_limit": settings.memory_limit,
+            "threads": settings.threads,
+            "temp_directory": str(folder),
+            "max_temp_directory_size": settings.disk_limit,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "preserve_insertion_order": False,
+        },
+    )
+    # Only what the pool wrote can be opened, whatever a query says.
+    folders = sorted({str(path.parent) + "/" for path in files} | {str(folder) + "/"})
+    connection.execute("set allowed_directories = ?", [folders])
+    connection.execute("set enable_external_access = false")
+    connection.execute("set timezone = 'UTC'")
+    connection.execute("set lock_configuration = true")
+    return connection
+
+
+def _passes(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[Path], settings: MeasurementSettings
+) -> Iterator[tuple[int, int]]:
+    # Whole buckets at a time: a window over all users at once ran out of memory at 100M rows.
+    rows = connection.execute("select count(*) from read_parquet($files)", {"files": [str(f) for f in files]}).fetchone()
+    passes = min(BUCKETS, max(1, -(-(rows[0] if rows else 0) // settings.rows_a_pass)))
+    edges = [round(BUCKETS * n / passes) for n in range(passes + 1)]
+    yield from zip(edges, edges[1:], strict=False)
+
+
+def _load_users(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], plan: RegisteredPlan, low: int, high: int) -> None:
+    """Fills `records` with the resolved records of the users of buckets [low, high)."""
+    connection.execute(
+        f"""
+        create or replace temp table sent as
+            select {_COLUMNS} from read_parquet($files)
+            where bucket >= $low and bucket < $high and pseudonym_unit in (select unnest($units))
+        """,
+        {"files": [str(f) for f in files], "low": low, "high": high, "units": list(plan.privacy.unit.pseudonym_units)},
+    )
+    connection.execute(
+        """
+        create or replace temp table records as
+        with recursive withdrawn(unit, record_id) as (
+                -- A withdrawal takes with it every correction of what it withdraws.
+                select unit, supersedes from sent where record_status = 'withdrawal' and scope = 'record'
+                union
+                select c.unit, c.record_id from sent c
+                join withdrawn w on c.unit = w.unit and c.supersedes = w.record_id
+                where c.record_status = 'correction'
+            ),
+            left_out as (select unit from sent where record_status = 'withdrawal' and scope = 'user'),
+            replaced as (select unit, supersedes as record_id from sent where record_status = 'correction'),
+            once as (
+                select * from sent where record_status in ('new', 'correction')
+                qualify row_number() over (partition by unit, record_id order by content) = 1
+            ),
+            one_correction as (
+                select * from once
+                qualify record_status = 'new'
+                     or row_number() over (partition by unit, record_status, supersedes order by content) = 1
+            )
+        select * from one_correction
+        where domain = $domain and (origin = 'synthetic') = $synthetic and origin <> 'adversarial_test'
+          and unit not in (select unit from left_out)
+          and (unit, record_id) not in (select (unit, record_id) from withdrawn)
+          and (unit, record_id) not in (select (unit, record_id) from replaced)
+        """,
+        {"domain": plan.release_plan.domain, "synthetic": plan.synthetic},
+    )
+
+
+def _keys(measure: Measure) -> list[str]:
+    return list(dict.fromkeys(key for marginal in measure.marginals for key in marginal))
+
+
+def _create(connection: duckdb.DuckDBPyConnection, measure: Measure, plan: RegisteredPlan) -> BoundedTable:
+    name = f"bounded_{measure.name}"
+    keys = "".join(f", {key} varchar" for key in _keys(measure))
+    connection.execute(f"create table {name} (unit varchar, company varchar, w bigint{keys})")
+    bound = ContributionBound(measure.l2_squared(plan.privacy.unit.weight_scale))
+    return BoundedTable(measure, bound, name, connection)
+
+
+_EVENTS = {
+    Event.RECORD: "select * from records",
+    Event.INTERVENTION_OUTCOME: """
+        with placed as (select *, unnest(range(1, len(interventions) + 1)) as position from records),
+             taken as (select *, interventions[position] as intervention, position - 1 as earlier from placed),
+             outcomes as (select *, unnest(intervention.outcomes) as seen from taken)
+        select * from outcomes where seen.kind = $kind and seen."window" = $window
+    """,
+}
+
+
+def _insert(table: BoundedTable, plan: RegisteredPlan, secret: bytes) -> None:
+    measure, scale = table.measure, plan.privacy.unit.weight_scale
+    expressions = key_expressions(plan.release_plan)
+    keys = "".join(f", {expressions[key]} as {key}" for key in _keys(measure))
+    parameters: dict[str, object] = {}
+    if measure.event is Event.INTERVENTION_OUTCOME:
+        parameters |= {"kind": measure.outcome_kind, "window": measure.window}
+    match measure.estimand:
+        case Estimand.MOST_SEVERE_RECORD:
+            weight = str(scale)
+            tail = f"""qualify row_number() over (
+                partition by unit order by {severity_order()}, sha256($secret || '/' || unit || '/' || record_id)) = 1"""
+            parameters["secret"] = secret.hex()
+        case Estimand.SHARE_OF_USER:
+            weight, tail = f"{scale} // count(*) over (partition by unit)", ""
+        case Estimand.SHARE_OF_USER_AND_DEPTH:
+            weight, tail = f"{scale} // count(*) over (partition by unit, {expressions['depth_band']})", ""
+        case _:
+            raise InternalError("an estimand has no weight")
+    events = _EVENTS[measure.event]
+    table.connection.execute(
+        f"insert into {table.name} select unit, company, {weight} as w{keys} from ({events}) {tail}", parameters
+    )

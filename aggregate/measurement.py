@@ -1,0 +1,82 @@
+"""The measurement: plan in, noisy tables out, charged once."""
+
+import hashlib
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+from aggregate.answer import Answer
+from aggregate.bounding import MeasurementSettings, bounded_tables
+from aggregate.ledger import Ledger
+from aggregate.tabulation import tabulate
+from schemas.errors import BudgetRefusedError
+from schemas.periods import Quarter
+from schemas.plan import RegisteredPlan
+from schemas.stages import MeasuredRelease, ScrubbedRecords, Spend
+
+
+def commitment(secret: bytes, quarter: Quarter) -> str:
+    """Public commitment to the sampling secret of a quarter; it reveals nothing of the secret."""
+    return hashlib.sha256(b"sampling commitment\x00" + str(quarter).encode() + b"\x00" + secret).hexdigest()
+
+
+def measure(
+    plan: RegisteredPlan,
+    records: ScrubbedRecords,
+    ledger: Ledger,
+    secret: bytes,
+    scratch: Path,
+    settings: MeasurementSettings | None = None,
+) -> MeasuredRelease:
+    """Answers a registered plan from scrubbed records, or gives the stored answer where it was answered before.
+
+    Budget is charged before noise is drawn; bounding, checks and exact sums come before the charge, so that what can
+    fail fails for free. Raises BudgetRefusedError (see `Ledger.answer_once`), or where fewer than K companies contribute.
+    """
+    if commitment(secret, Quarter.parse(plan.quarter)) != plan.secret_commitment:
+        raise BudgetRefusedError("The sampling secret is not the one that the plan committed to.")
+    stored = ledger.stored_answer(plan.hash)
+    if stored is None:
+        stored = _draw(plan, records, ledger, secret, scratch, settings or MeasurementSettings())
+    return _measured(plan, Answer.from_bytes(stored), ledger)
+
+
+def answered(plan: RegisteredPlan, ledger: Ledger) -> MeasuredRelease | None:
+    """The measured release of a plan from its stored answer, or None where it has not been measured. Reads no data."""
+    stored = ledger.stored_answer(plan.hash)
+    return None if stored is None else _measured(plan, Answer.from_bytes(stored), ledger)
+
+
+def _draw(
+    plan: RegisteredPlan,
+    records: ScrubbedRecords,
+    ledger: Ledger,
+    secret: bytes,
+    scratch: Path,
+    settings: MeasurementSettings,
+) -> bytes:
+    from aggregate.mechanisms.draw import prepare  # OpenDP is loaded only where noise is drawn
+
+    if not plan.measured():
+        raise BudgetRefusedError("Fewer companies contribute than the company rule asks for: nothing is measured or spent.")
+    companies: Sequence[str] = records.companies
+    with bounded_tables(records, plan, secret, scratch, settings) as tables:
+        prepared = prepare(tables, plan, companies)
+        return ledger.answer_once(plan, lambda: prepared.draw().to_bytes())
+
+
+def _measured(plan: RegisteredPlan, answer: Answer, ledger: Ledger) -> MeasuredRelease:
+    quarter = Quarter.parse(plan.quarter)
+    year = ledger.line(year=quarter.year)
+    own = [e for e in ledger.entries() if e["plan"] == plan.hash]
+    spend = Spend(
+        rho=plan.rho,
+        epsilon=ledger.epsilon(Fraction(plan.rho), Fraction(plan.threshold_delta)),
+        delta=float(plan.privacy.budget.delta),
+        year=quarter.year,
+        year_rho=str(year.rho_spent),
+        year_epsilon=year.epsilon_spent,
+        year_delta=year.delta,
+        entries=tuple(e["hash"] for e in own),
+    )
+    return MeasuredRelease(quarter, plan.version, plan, tabulate(answer, plan), spend)

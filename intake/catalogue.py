@@ -1,0 +1,101 @@
+"""The catalogue of submissions: what was received, what became of it, and the receipt that was given."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, DateTime, Engine, Integer, MetaData, String, Table, UniqueConstraint, insert, select, update
+
+from schemas.periods import Quarter
+
+METADATA = MetaData()
+
+SUBMISSIONS = Table(
+    "submissions",
+    METADATA,
+    Column("digest", String(64), primary_key=True),
+    Column("company", String(64), nullable=False),
+    Column("submission_id", String(64), nullable=False),
+    Column("quarter", String(6), nullable=False),
+    Column("pseudonym_key_id", String(64), nullable=False),
+    Column("status", String(16), nullable=False),  # accepted, withdrawn
+    Column("receipt", JSON, nullable=False),
+    UniqueConstraint("company", "submission_id"),
+)
+
+AUDIT = Table(
+    "intake_audit",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("company", String(64), nullable=False),  # a registered id, or empty
+    Column("decision", String(16), nullable=False),  # accepted, refused, replayed
+    Column("counts", JSON, nullable=False),  # findings by code
+)
+
+
+@dataclass(frozen=True)
+class AcceptedSubmission:
+    """One row of the catalogue."""
+
+    digest: str
+    company: str
+    submission_id: str
+    quarter: Quarter
+    pseudonym_key_id: str
+    status: str
+    receipt: dict[str, Any]
+
+
+class Catalogue:
+    """Reads and writes the catalogue. Each method is one transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        METADATA.create_all(engine)
+
+    def find(self, company: str, submission_id: str) -> AcceptedSubmission | None:
+        """The accepted submission of that id, or None."""
+        where = (SUBMISSIONS.c.company == company) & (SUBMISSIONS.c.submission_id == submission_id)
+        with self._engine.connect() as connection:
+            row = connection.execute(select(SUBMISSIONS).where(where)).mappings().first()
+        return _accepted(row) if row else None
+
+    def accepted(self, quarter: Quarter | None = None, company: str | None = None) -> list[AcceptedSubmission]:
+        """Accepted submissions that were not withdrawn, by company and id."""
+        query = select(SUBMISSIONS).where(SUBMISSIONS.c.status == "accepted")
+        if quarter is not None:
+            query = query.where(SUBMISSIONS.c.quarter == str(quarter))
+        if company is not None:
+            query = query.where(SUBMISSIONS.c.company == company)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(SUBMISSIONS.c.company, SUBMISSIONS.c.submission_id)).mappings().all()
+        return [_accepted(row) for row in rows]
+
+    def add(self, submission: AcceptedSubmission, withdraws: list[str]) -> None:
+        """Records an accepted submission, and the submissions (ids of the same company) that it withdraws, at once."""
+        with self._engine.begin() as connection:
+            values = {**submission.__dict__, "quarter": str(submission.quarter)}
+            connection.execute(insert(SUBMISSIONS).values(**values))
+            withdrawn = (SUBMISSIONS.c.company == submission.company) & SUBMISSIONS.c.submission_id.in_(withdraws)
+            connection.execute(update(SUBMISSIONS).where(withdrawn).values(status="withdrawn"))
+
+    def audit(self, digest: str, company: str, decision: str, counts: Counter[str]) -> None:
+        """One row for each decision on a submission. `company` is a registered id or empty, never the sender's text."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                insert(AUDIT).values(
+                    at=datetime.now(UTC), digest=digest, company=company, decision=decision, counts=dict(sorted(counts.items()))
+                )
+            )
+
+    def audit_rows(self) -> list[dict[str, Any]]:
+        """All audit rows in order."""
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(select(AUDIT).order_by(AUDIT.c.number)).mappings()]
+
+
+def _accepted(row: Any) -> AcceptedSubmission:
+    return AcceptedSubmission(**{**dict(row), "quarter": Quarter.parse(row["quarter"])})

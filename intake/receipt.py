@@ -1,0 +1,35 @@
+"""Receipts: the pool's signed word on what became of a submission."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from intake.validation import ValidationReport
+from schemas.canonical import canonical_json
+from schemas.signing import decode_key, encode_key, public_key, sign, verify
+
+
+def make_receipt(
+    signing_key: bytes, decision: str, company: str, digest: str, report: ValidationReport, at: datetime
+) -> dict[str, Any]:
+    """A receipt over counts and codes, signed by the pool. `company` is a registered id or empty."""
+    body: dict[str, Any] = {
+        "decision": decision,
+        "company": company,
+        "submission_id": report.read.manifest.submission_id if report.read and company else "",
+        "digest": digest,
+        "quarter": str(report.quarter or ""),
+        "records": report.records,
+        "accepted": report.records - len(report.skipped_rows) if decision == "accepted" else 0,
+        "quarantined": report.quarantined,
+        "findings": dict(sorted(report.counts.items())),
+        "received_at": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "pool_key": encode_key(public_key(signing_key)),
+    }
+    return {**body, "signature": sign(signing_key, canonical_json(body))}
+
+
+def receipt_is_genuine(receipt: Mapping[str, Any], pool_key: str) -> bool:
+    """Whether a receipt was signed by the pool's key (base64)."""
+    body = {name: value for name, value in receipt.items() if name != "signature"}
+    return verify(decode_key(pool_key), canonical_json(body), str(receipt.get("signature", "")))

@@ -33,5 +33,8 @@ class Answer:
     @classmethod
     def from_bytes(cls, stored: bytes) -> "Answer":
         """Reads the stored form."""
-        rows: list[dict[str, Any]] = orjson.loads(stored)
-        return cls(tuple(NoisyMarginal(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}) for row in rows))
+        return cls(tuple(NoisyMarginal(**_tuples(row)) for row in orjson.loads(stored)))
+
+
+def _tuples(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}

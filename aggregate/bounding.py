@@ -4,6 +4,7 @@ Everything is a function of one user's rows: duplicates, corrections and withdra
 weights are normalised within a user, and sampling is ordered by a keyed SHA-256 of intrinsic ids.
 """
 
+import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -135,7 +136,7 @@ def _passes(
     rows = connection.execute("select count(*) from read_parquet($files)", {"files": [str(f) for f in files]}).fetchone()
     passes = min(BUCKETS, max(1, -(-(rows[0] if rows else 0) // settings.rows_a_pass)))
     edges = [round(BUCKETS * n / passes) for n in range(passes + 1)]
-    yield from zip(edges, edges[1:], strict=False)
+    yield from itertools.pairwise(edges)
 
 
 def _load_users(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], plan: RegisteredPlan, low: int, high: int) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from intake.registry import Registry
 from intake.validation import ValidationReport, content_digest, validate_submission
 from schemas.arrow import pool_schema
 from schemas.findings import Finding
-from schemas.periods import Quarter
+from schemas.periods import Quarter, period_bounds
 from schemas.stages import ValidatedSubmission
 from schemas.unit import bucket_of, unit_id
 
@@ -41,6 +40,7 @@ class PoolDoor:
     registry: Registry
     catalogue: Catalogue
     signing_key: bytes
+    measured: frozenset[Quarter] = frozenset()
     limits: Limits = DEFAULT_LIMITS
 
 
@@ -124,8 +124,6 @@ def take_in(folder: Path, door: PoolDoor, progress: Callable[[int], None] = lamb
 
 
 def _claimed_quarters(period: str) -> list[Quarter]:
-    from schemas.periods import period_bounds
-
     bounds = period_bounds(period)
     return [Quarter.of(bounds[0])] if bounds else []
 
@@ -155,6 +153,8 @@ def _accept(folder: Path, door: PoolDoor, report: ValidationReport, now: datetim
     read, quarter = report.read, report.quarter
     if read is None or quarter is None:
         raise ValueError("only a validated submission is accepted")
+    if quarter in door.measured:
+        report.add(Finding("W303"), door.limits)
     receipt = make_receipt(door.signing_key, "accepted", read.manifest.company, read.digest, report, now)
     row = AcceptedSubmission(
         digest=read.digest,
@@ -173,7 +173,7 @@ def _accept(folder: Path, door: PoolDoor, report: ValidationReport, now: datetim
     _write_parts(staging, _pool_rows(folder, report, withdraws))
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target, ignore_errors=True)  # left by a crash before the catalogue named it: same content
-    os.replace(staging, target)
+    staging.replace(target)
     _write_findings(door, row.company, read.digest, report, receipt)
     door.catalogue.add(row, withdraws)
     door.catalogue.audit(read.digest, row.company, "accepted", report.counts)
@@ -260,9 +260,4 @@ def _write_findings(door: PoolDoor, company: str, digest: str, report: Validatio
 def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(data)
-    os.replace(temporary, path)
-
-
-def total_counts(results: Iterable[IntakeResult]) -> Counter[str]:
-    """Findings by code over several submissions."""
-    return sum((result.report.counts for result in results), Counter[str]())
+    temporary.replace(path)

@@ -110,9 +110,8 @@ def _frame(record: InteractionRecord, context: RecordContext) -> Iterator[Proble
         yield "E210", "started_at"
     if record.selection_stratum not in context.strata:
         yield "E216", "selection_stratum"
-    if context.synthetic is not None and context.synthetic != (record.origin == "synthetic"):
-        if context.synthetic:
-            yield "E224", "origin"
+    if context.synthetic and record.origin != "synthetic":
+        yield "E224", "origin"
     if record.person.age_band == "under_13" and any(turn.text for turn in record.turns):
         yield "E217", "turns"
     superseded = getattr(record, "supersedes_started_at", None)
@@ -132,9 +131,9 @@ def _risk(record: InteractionRecord) -> Iterator[Problem]:
         yield "E212", "risk.first_turn"
     if (risk.peak_turn is None) == present:
         yield "E212", "risk.peak_turn"
-    if risk.first_turn is not None and risk.peak_turn is not None:
-        if not risk.first_turn <= risk.peak_turn <= record.n_turns:
-            yield "E212", "risk.peak_turn"
+    in_order = (risk.first_turn or 0) <= (risk.peak_turn or 0) <= record.n_turns
+    if risk.first_turn is not None and risk.peak_turn is not None and not in_order:
+        yield "E212", "risk.peak_turn"
 
 
 def _interventions(record: InteractionRecord) -> Iterator[Problem]:

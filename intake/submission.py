@@ -30,7 +30,7 @@ def submit(folder: Path, inbox: Path) -> str:
         if target.exists():
             shutil.rmtree(temporary)
         else:
-            os.replace(temporary, target)
+            temporary.replace(target)
     except OSError:
         failed = True
     else:

@@ -55,7 +55,7 @@ def pool_schema() -> "pa.Schema":
     """
     import pyarrow as pa
 
-    own = [
+    own: list[pa.Field[Any]] = [
         pa.field("company", pa.string()),
         pa.field("submission", pa.string()),
         pa.field("pseudonym_unit", pa.string()),
@@ -64,4 +64,5 @@ def pool_schema() -> "pa.Schema":
         pa.field("bucket", pa.int32()),
         pa.field("content", pa.string()),
     ]
-    return pa.schema(own + [field for field in record_schema() if field.name != "user_pseudonym"])
+    schema = record_schema()
+    return pa.schema([*own, *(schema.field(name) for name in schema.names if name != "user_pseudonym")])

@@ -8,12 +8,14 @@ import rfc8785
 
 def canonical_json(value: Any) -> bytes:
     """RFC 8785 bytes of a JSON value. Raises ValueError (with a fixed message) where the value has no such form."""
+    canonical: bytes | None
     try:
-        return rfc8785.dumps(value)
-    except Exception:
-        failed = True
-    if failed:
+        canonical = rfc8785.dumps(value)
+    except Exception:  # its message may quote the value
+        canonical = None
+    if canonical is None:
         raise ValueError("the value has no canonical JSON form")
+    return canonical
 
 
 def digest(value: Any) -> str:

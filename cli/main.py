@@ -1,0 +1,63 @@
+"""The entry point: parses the command line, runs one command, and turns every failure into its exit code."""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from cli.output import print_error
+from schemas.errors import EXIT_MEANING, CommonsError, ExitCode, InternalError
+
+_EXIT_CODES = " · ".join(f"{int(code)} {meaning}" for code, meaning in EXIT_MEANING.items())
+
+
+def build_app() -> App:
+    """The whole command line. Commands are loaded when called, so that each starts with only what it needs."""
+    app = App(
+        name="commons",
+        help="Companies learn together from redacted incidents, under differential privacy.",
+        help_epilogue=f"Exit codes: {_EXIT_CODES}.",
+        version=_version,
+        result_action="return_value",
+    )
+    for group, module, names in (
+        ("Company", "cli.company", ("keygen", "validate", "scrub", "submit")),
+        ("Pool", "cli.pool", ("ingest", "plan", "measure", "check", "approve", "publish", "status", "budget")),
+        ("Reader", "cli.reader", ("query", "verify")),
+        ("Anyone", "cli.anyone", ("demo", "simulate")),
+    ):
+        for name in names:
+            app.command(f"{module}:{name}", name=name, group=group)
+    return app
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("incident-commons")
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code. No failure prints a value: unforeseen ones name their place only."""
+    from flows.guard import guarded
+
+    app = build_app()
+    try:
+        return int(guarded(_call, app, arguments) or 0)
+    except CommonsError as error:
+        print_error(error)
+        return int(error.exit_code)
+
+
+def _call(app: App, arguments: Sequence[str] | None) -> int:
+    try:
+        return int(app(arguments, exit_on_error=False) or 0)
+    except CycloptsError:  # it has printed what is wrong with the call
+        return int(ExitCode.USAGE)
+    except KeyboardInterrupt:
+        raise InternalError("Interrupted.", "The same command takes up where it stopped.") from None
+
+
+def main() -> None:
+    """`commons`."""
+    sys.exit(run())

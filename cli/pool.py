@@ -1,0 +1,209 @@
+"""Commands of the pool: take in, plan, measure, check, approve, publish; and what is left of the budget."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from cli.output import Json, print_json, print_table, progress, quarter_of, say
+from schemas.errors import CheckFailedError, ExitCode
+
+Root = Annotated[Path, Parameter(name="--root", env_var="COMMONS_ROOT", help="The pool's root folder.")]
+KeyFile = Annotated[Path, Parameter(name="--key", help="Your private key file.")]
+DEFAULT_ROOT = Path("pool")
+
+
+def _pool(root: Path) -> Any:
+    from flows.pool import Pool
+
+    return Pool(root.resolve())
+
+
+def _run_release(root: Path, quarter: str, until: str) -> dict[str, Any]:
+    from flows.prefect_home import prepare
+
+    prepare(root)
+    from flows.release import release
+    from flows.runs import run_flow
+
+    with progress():
+        return run_flow(release, str(root.resolve()), str(quarter_of(quarter)), until)
+
+
+def ingest(*, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
+    """Take in what lies in the inbox, and scrub what was accepted.
+
+    Example: `commons ingest --root pool`
+    """
+    from flows.prefect_home import prepare
+
+    prepare(root)
+    from flows.intake import intake
+    from flows.runs import run_flow
+
+    with progress():
+        result = run_flow(intake, str(root.resolve()))
+    submissions = result["submissions"]
+    if json:
+        print_json(result)
+    else:
+        columns = ("company", "quarter", "decision", "records", "accepted", "quarantined", "findings")
+        rows = ([*(s[c] for c in columns[:-1]), ", ".join(f"{k} × {n}" for k, n in s["findings"].items())] for s in submissions)
+        print_table("", columns, rows)
+        say("scrubbed: {records} records, {turns} turns, {characters} characters".format(**result["scrub"]))
+    if any(s["decision"] == "refused" for s in submissions):
+        return ExitCode.SUBMISSION_REFUSED
+    return ExitCode.RECORDS_QUARANTINED if any(s["quarantined"] for s in submissions) else ExitCode.DONE
+
+
+def plan(quarter: str, *, key: KeyFile, supersede: str = "", root: Root = DEFAULT_ROOT, json: Json = False) -> int:
+    """Register the plan of a quarter, before any data are read.
+
+    Example: `commons plan 2026Q1 --key keys/operator.key`
+
+    Args:
+        quarter: the quarter, like 2026Q1.
+        supersede: the reason for a new version of a measured quarter; it spends from the quarter's reserve.
+    """
+    from flows.release_steps import make_plan
+
+    made = make_plan(_pool(root), quarter_of(quarter), key, supersede)
+    facts = {
+        "quarter": made.quarter,
+        "version": made.version,
+        "plan": made.hash,
+        "rho": made.rho,
+        "contributors": made.contributors,
+    }
+    if json:
+        print_json(facts)
+    else:
+        say(f"{made.quarter} version {made.version}: plan {made.hash[:12]}, rho {made.rho}, {made.contributors} companies.")
+    return ExitCode.DONE
+
+
+def measure(quarter: str, *, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
+    """Measure the registered plan of a quarter. Budget is charged once; asked again, the stored answer comes back.
+
+    Example: `commons measure 2026Q1 --root pool`
+    """
+    result = _run_release(root, quarter, "measure")["measure"]
+    if json:
+        print_json(result)
+    else:
+        say(f"{quarter} version {result['version']}: {result['cells']} cells, ε = {result['epsilon']:.4f}.")
+    return ExitCode.DONE
+
+
+def check(quarter: str, *, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
+    """Check a measured release; a failed stop check stops it.
+
+    Example: `commons check 2026Q1 --root pool`
+    """
+    _run_release(root, quarter, "check")
+    from flows.release_steps import stored_results
+
+    results = stored_results(_pool(root), quarter_of(quarter))
+    print_checks(results, json)
+    failed = any(result.stops and not result.passed for result in results)
+    return ExitCode.CHECK_FAILED if failed else ExitCode.DONE
+
+
+def print_checks(results: Any, json: bool) -> None:
+    """Check results, as a table or as JSON."""
+    if json:
+        print_json([{"name": r.name, "passed": r.passed, "stops": r.stops, "detail": r.detail} for r in results])
+    else:
+        rows = ((r.name, "passed" if r.passed else "FAILED" if r.stops else "warning", r.detail) for r in results)
+        print_table("", ("check", "result", "detail"), rows)
+
+
+def approve(quarter: str, *, key: KeyFile, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
+    """Sign a checked release with your key, in the role that the registry gives you.
+
+    Example: `commons approve 2026Q1 --key keys/privacy.key`
+    """
+    from flows.release_steps import approve_release
+    from publish.signoff import missing_roles
+
+    signed = approve_release(_pool(root), quarter_of(quarter), key)
+    missing = missing_roles(signed)
+    if json:
+        print_json({"signed": [{"person": s.person, "role": s.role} for s in signed], "missing": list(missing)})
+    else:
+        say("signed: " + ", ".join(f"{s.person} ({s.role})" for s in signed))
+        say("missing: " + ", ".join(missing) if missing else "approved: `commons publish` writes the release.")
+    return ExitCode.DONE
+
+
+def publish(quarter: str, *, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
+    """Write the release of an approved quarter. Again: the same folder, unchanged.
+
+    Example: `commons publish 2026Q1 --root pool`
+    """
+    folder = _run_release(root, quarter, "publish")["folder"]
+    if json:
+        print_json({"folder": folder})
+    else:
+        say(f"published: {folder}")
+    return ExitCode.DONE
+
+
+def status(*, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
+    """What came in, what is ready, what was checked, who signed.
+
+    Example: `commons status --root pool`
+    """
+    from flows.status import pool_status
+
+    found = pool_status(_pool(root))
+    if json:
+        print_json(found)
+        return ExitCode.DONE
+    columns = ("quarter", "company", "submissions", "records", "quarantined", "scrubbed")
+    print_table("Submissions", columns, ([row[c] for c in columns] for row in found["submissions"]))
+    columns = ("quarter", "version", "state", "checks", "signed", "missing")
+    print_table("Releases", columns, ([row[c] for c in columns] for row in found["releases"]))
+    say(f"{found['inbox']} submissions wait in the inbox.")
+    return ExitCode.DONE
+
+
+def budget(*, verify: bool = False, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
+    """What each quarter and year has spent, and has left, in rho and in (ε, δ).
+
+    Example: `commons budget --root pool`
+
+    Args:
+        verify: check the ledger's hash chain, plans and stored answers.
+    """
+    pool = _pool(root)
+    if verify and not pool.ledger.chain_holds():
+        raise CheckFailedError(
+            "The ledger is not as it was written.", "Restore it from a backup before anything else is measured."
+        )
+    quarters = pool.ledger.quarters()
+    lines = [pool.ledger.line(quarter=quarter) for quarter in quarters]
+    lines += [pool.ledger.line(year=year) for year in sorted({quarter.year for quarter in quarters})]
+    if json:
+        print_json({"verified": verify, "lines": [_line(line) for line in lines]})
+        return ExitCode.DONE
+    columns = ("scope", "releases", "rho_spent", "rho_left", "epsilon_spent", "epsilon_cap", "delta")
+    print_table("Privacy budget", columns, ([_line(line)[c] for c in columns] for line in lines))
+    if verify:
+        say("The ledger's chain holds.")
+    return ExitCode.DONE
+
+
+def _line(line: Any) -> dict[str, Any]:
+    exact = {"rho_spent": line.rho_spent, "rho_cap": line.rho_cap, "rho_left": line.rho_left}
+    part = {"first_release_rho_left": line.first_release_rho_left, "reserve_rho_left": line.reserve_rho_left}
+    return {
+        "scope": line.scope,
+        "releases": line.releases,
+        **{name: float(value) for name, value in exact.items()},
+        **{name: None if value is None else float(value) for name, value in part.items()},
+        **{f"{name}_exact": str(value) for name, value in exact.items()},
+        "epsilon_spent": line.epsilon_spent,
+        "epsilon_cap": line.epsilon_cap,
+        "delta": line.delta,
+    }

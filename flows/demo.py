@@ -1,0 +1,131 @@
+"""The demonstration: every step of the way on synthetic data, each by the very function that its command calls."""
+
+import resource
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from flows.intake import intake
+from flows.intake_steps import waiting
+from flows.pool import Pool
+from flows.progress import tell
+from flows.querying import run_query
+from flows.release import release
+from flows.release_steps import approve_release, make_plan, measured_release
+from flows.runs import run_flow
+from flows.scrubbing import pending_parts
+from intake.manifest_checks import read_manifest
+from intake.submission import submit
+from publish.path import State, has_reached
+from publish.store import state_of
+from sample_data.parameters import SimulationParameters
+from sample_data.simulate import simulate
+from schemas.errors import InternalError
+from schemas.periods import Quarter
+from schemas.signing import encode_key, new_private_key, public_key
+
+QUERY = (
+    "select intervention, round(rate, 3) as rate, round(rate_ci_low, 3) as low, round(rate_ci_high, 3) as high, "
+    "round(estimate) as users, status from intervention_outcomes where outcome_kind = 'user_reply' and outcome = 'engaged' "
+    "and intervention <> 'all' and rate is not null and quarter = (select max(quarter) from intervention_outcomes) "
+    "order by estimate desc limit 5"
+)
+PEOPLE = (("operator", "operator"), ("adviser", "clinical"), ("steward", "privacy"))
+
+
+def run_demo(root: Path, seed: int, users: int, conversations: Path | None) -> dict[str, Any]:
+    """Runs the demonstration below `root` and returns public facts. Whatever is done already is not done again."""
+    start = time.monotonic()
+    pool = Pool(root)
+    made = root / "made"
+    _simulate(made, seed, users, conversations)
+    _configure(pool, made)
+    _submit(pool, made)
+    if waiting(pool) or pending_parts(pool):
+        run_flow(intake, str(root))
+    quarters = sorted({submission.quarter for submission in pool.catalogue.accepted()})
+    releases = [_release(pool, quarter) for quarter in quarters]
+    columns, rows = run_query(pool.releases, QUERY)
+    receipts = [submission.receipt for submission in pool.catalogue.accepted()]
+    return {
+        "releases": releases,
+        "records": sum(receipt["records"] for receipt in receipts),
+        "quarantined": sum(receipt["quarantined"] for receipt in receipts),
+        "years": [_year(pool, year) for year in sorted({quarter.year for quarter in quarters})],
+        "query": QUERY,
+        "columns": columns,
+        "rows": [list(row) for row in rows],
+        "seconds": round(time.monotonic() - start, 1),
+        "peak_mb": max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024,
+    }
+
+
+def _simulate(made: Path, seed: int, users: int, conversations: Path | None) -> None:
+    if (made / "truth.json").exists():
+        return
+    working = made.with_name(".made")
+    shutil.rmtree(working, ignore_errors=True)
+    simulate(working, SimulationParameters(seed=seed, users=users), conversations, tell)
+    working.replace(made)
+
+
+def _configure(pool: Pool, made: Path) -> None:
+    """Registers the synthetic companies, and three people with demonstration keys."""
+    config = pool.root / "config"
+    config.mkdir(parents=True, exist_ok=True)
+    if not (config / "companies.toml").exists():
+        shutil.copyfile(made / "companies.toml", config / "companies.toml")
+    if (config / "people.toml").exists():
+        return
+    entries = []
+    for person, role in PEOPLE:
+        key_file = key_of(pool, person)
+        key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_key = new_private_key()
+        key_file.touch(mode=0o600)
+        key_file.write_text(encode_key(private_key) + "\n", encoding="ascii")
+        entries.append(f'[[person]]\nid = "{person}"\nrole = "{role}"\npublic_key = "{encode_key(public_key(private_key))}"\n')
+    (config / "people.toml").write_text("\n".join(entries), encoding="utf-8")
+
+
+def key_of(pool: Pool, person: str) -> Path:
+    """Where the demonstration keeps a person's key."""
+    return pool.root / "keys" / f"{person}.key"
+
+
+def _submit(pool: Pool, made: Path) -> None:
+    folders = sorted(path.parent for path in made.glob("*/*/manifest.json"))
+    for folder in folders:
+        read, _ = read_manifest(folder, pool.door.limits)
+        if read is None:
+            raise InternalError("A simulated submission has no readable manifest.")
+        earlier = pool.catalogue.find(read.manifest.company, read.manifest.submission_id)
+        if earlier is None:
+            submit(folder, pool.inbox)
+
+
+def _release(pool: Pool, quarter: Quarter) -> dict[str, Any]:
+    plan = make_plan(pool, quarter, key_of(pool, "operator"))
+    if not has_reached(state_of(pool.engine, quarter, plan.version), State.PUBLISHED):
+        if not has_reached(state_of(pool.engine, quarter, plan.version), State.CHECKED):
+            run_flow(release, str(pool.root), str(quarter), "check")
+        for person in ("adviser", "steward"):
+            approve_release(pool, quarter, key_of(pool, person))
+        run_flow(release, str(pool.root), str(quarter), "publish")
+    measured = measured_release(pool, quarter)
+    statuses = [status for table in measured.tables for status in table.rows.column("status").to_pylist()]
+    return {
+        "quarter": str(quarter),
+        "version": measured.version,
+        "cells": len(statuses),
+        "published": sum(status in ("ok", "too_noisy") for status in statuses),
+        "epsilon": measured.spend.epsilon,
+        "delta": measured.spend.delta,
+        "folder": str(pool.releases / str(quarter) / f"v{measured.version}"),
+    }
+
+
+def _year(pool: Pool, year: int) -> dict[str, Any]:
+    line = pool.ledger.line(year=year)
+    return {"year": year, "epsilon": line.epsilon_spent, "delta": line.delta, "rho": str(float(line.rho_spent))}

@@ -1,0 +1,39 @@
+"""The intake flow: every submission in the inbox, then the scrub. Parameters, states and artifacts hold no private value."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.guard import guarded
+from flows.intake_steps import take_in_submission, waiting
+from flows.pool import Pool
+from flows.progress import tell
+from flows.scrubbing import pending_parts, scrub_parts
+
+
+@task(name="take in", retries=1, retry_delay_seconds=1, cache_policy=NO_CACHE)
+def take_in_task(root: str, submission: str) -> dict[str, Any]:
+    """One submission of the inbox, by its digest. Repeating it is safe: it ends in the same state as once."""
+    return guarded(take_in_submission, Pool(Path(root)), submission)
+
+
+@task(name="scrub", retries=1, retry_delay_seconds=1, cache_policy=NO_CACHE)
+def scrub_task(root: str) -> dict[str, int]:
+    """All parts that are not scrubbed yet, in one batch on the engine's own workers; finished parts are kept."""
+    pool = Pool(Path(root))
+    pending = guarded(pending_parts, pool)
+    report = guarded(scrub_parts, pool, pending)
+    return {"parts": len(pending), "records": report.records, "turns": report.turns, "characters": report.characters}
+
+
+@flow(name="intake", validate_parameters=False)
+def intake(root: str) -> dict[str, Any]:
+    """Takes in what lies in the inbox and scrubs what was accepted. Returns counts and codes only."""
+    names = guarded(waiting, Pool(Path(root)))
+    results = []
+    for done, name in enumerate(names, start=1):
+        results.append(take_in_task(root, name))
+        tell("intake", done / len(names))
+    return {"submissions": results, "scrub": scrub_task(root)}

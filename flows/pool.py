@@ -1,0 +1,210 @@
+"""The pool on one machine: where things lie below its root, and which configuration, keys and state it uses."""
+
+import os
+import secrets
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from intake.acceptance import PoolDoor
+from intake.catalogue import Catalogue
+from intake.registry import Registry, load_registry
+from publish.path import State, has_reached
+from publish.store import create_tables, states
+from schemas.errors import UsageError
+from schemas.parameters import PrivacyParameters, load_privacy_parameters
+from schemas.periods import Quarter
+from schemas.plan import ReleasePlan, load_release_plan
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from aggregate.bounding import MeasurementSettings
+    from aggregate.ledger import Ledger
+    from anonymize.settings import ScrubSettings
+    from publish.signoff import People
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MeasurementLimits(_Settings):
+    """What DuckDB may use."""
+
+    memory_limit: str
+    threads: int = Field(ge=1)
+    disk_limit: str
+
+
+class ScrubLimits(_Settings):
+    """What the scrub may use; 0 workers: one a core."""
+
+    workers: int = Field(ge=0)
+
+
+class PoolSettings(_Settings):
+    """All of `config/pool.toml`."""
+
+    measurement: MeasurementLimits
+    scrub: ScrubLimits
+
+
+def packaged_config(name: str) -> Path:
+    """A configuration file as it ships with the project."""
+    return Path(str(files("config").joinpath(name)))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool below one root folder. A file in `<root>/config/` takes the place of the packaged one of the same name."""
+
+    root: Path
+
+    @property
+    def inbox(self) -> Path:
+        """Where submissions arrive."""
+        return self.root / "inbox"
+
+    @property
+    def accepted(self) -> Path:
+        """Validated records, rewritten by the pool, before the scrub."""
+        return self.root / "accepted"
+
+    @property
+    def scrubbed(self) -> Path:
+        """Scrubbed records: the only thing that is measured."""
+        return self.root / "scrubbed"
+
+    @property
+    def releases(self) -> Path:
+        """Published releases and their catalogue."""
+        return self.root / "releases"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary files of the measurement."""
+        return self.root / "scratch"
+
+    def config(self, name: str) -> Path:
+        """A configuration file: the pool's own, or the packaged one."""
+        own = self.root / "config" / name
+        return own if own.exists() else packaged_config(name)
+
+    @cached_property
+    def settings(self) -> PoolSettings:
+        """`pool.toml`. Raises UsageError where it breaks a rule."""
+        try:
+            return PoolSettings.model_validate(tomllib.loads(self.config("pool.toml").read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            pass
+        raise UsageError("pool.toml cannot be read or breaks a rule.", "Compare it with config/pool.toml of this version.")
+
+    @cached_property
+    def privacy(self) -> PrivacyParameters:
+        """`privacy.toml`."""
+        return load_privacy_parameters(self.config("privacy.toml"))
+
+    @cached_property
+    def release_plan(self) -> ReleasePlan:
+        """`release_plan.toml`."""
+        return load_release_plan(self.config("release_plan.toml"), self.privacy)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """`companies.toml`."""
+        return load_registry(self.config("companies.toml"))
+
+    @cached_property
+    def people(self) -> "People":
+        """`people.toml`."""
+        from publish.signoff import load_people
+
+        return load_people(self.config("people.toml"))
+
+    @cached_property
+    def scrub_settings(self) -> "ScrubSettings":
+        """`scrub.toml` and `helplines.toml`."""
+        from anonymize.settings import load_scrub_settings
+
+        return load_scrub_settings(self.config("scrub.toml"), self.config("helplines.toml"))
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """The state database (`COMMONS_DATABASE_URL`, or SQLite below the root), with every room's tables."""
+        from sqlalchemy import create_engine, event
+
+        self.root.mkdir(parents=True, exist_ok=True)
+        url = os.environ.get("COMMONS_DATABASE_URL", f"sqlite:///{self.root / 'state.db'}")
+        engine = create_engine(url, hide_parameters=True)
+        if engine.dialect.name == "sqlite":
+
+            @event.listens_for(engine, "connect")
+            def _durable(connection, _) -> None:  # type: ignore[no-untyped-def]
+                connection.execute("pragma journal_mode = wal")
+                connection.execute("pragma synchronous = full")
+                connection.execute("pragma busy_timeout = 60000")
+
+        create_tables(engine)
+        return engine
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The catalogue of submissions."""
+        return Catalogue(self.engine)
+
+    @cached_property
+    def ledger(self) -> "Ledger":
+        """The privacy ledger."""
+        from aggregate.ledger import Ledger
+        from aggregate.mechanisms.conversion import epsilon_of
+
+        return Ledger(self.engine, self.privacy.budget, epsilon_of)
+
+    @property
+    def door(self) -> PoolDoor:
+        """What intake is handed."""
+        measured = frozenset(
+            Quarter.parse(quarter) for (quarter, _), state in states(self.engine).items() if has_reached(state, State.MEASURED)
+        )
+        return PoolDoor(
+            accepted=self.accepted,
+            quarantine=self.root / "quarantine",
+            receipts=self.root / "receipts",
+            registry=self.registry,
+            catalogue=self.catalogue,
+            signing_key=self.secret("pool.key"),
+            measured=measured,
+        )
+
+    @property
+    def measurement_settings(self) -> "MeasurementSettings":
+        """What DuckDB may use."""
+        from aggregate.bounding import MeasurementSettings
+
+        limits = self.settings.measurement
+        return MeasurementSettings(limits.memory_limit, limits.threads, limits.disk_limit)
+
+    def secret(self, name: str) -> bytes:
+        """A secret of the pool, 32 bytes, made at first use in `<root>/secrets/` and readable by its owner only."""
+        path = self.root / "secrets" / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            temporary = path.with_name(f".{name}.{os.getpid()}")
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(secrets.token_bytes(32))
+                stream.flush()
+                os.fsync(stream.fileno())
+            try:
+                os.link(temporary, path)  # fails where another process was first: then its secret holds
+            except FileExistsError:
+                pass
+            finally:
+                temporary.unlink()
+        return path.read_bytes()

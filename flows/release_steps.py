@@ -1,0 +1,188 @@
+"""Steps of a release as plain functions: plan, measure, check, approve, publish. Each may be repeated."""
+
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+from aggregate.measurement import answered, commitment, measure
+from flows.pool import Pool
+from flows.scrubbing import scrubbed_records
+from publish.checks import run_checks
+from publish.path import State, has_reached
+from publish.signoff import Person, SignedContent, sign_off, verify_signoffs
+from publish.store import (
+    mark_measured,
+    mark_planned,
+    mark_published,
+    record_checks,
+    record_signoff,
+    require_checks,
+    state_of,
+    stored_checks,
+    stored_signoffs,
+)
+from schemas.errors import NotApprovedError, UsageError
+from schemas.periods import Quarter
+from schemas.plan import RegisteredPlan
+from schemas.signing import decode_key, public_key
+from schemas.stages import CheckResult, MeasuredRelease, Release, SignOff
+
+SAMPLING_SECRET = "sampling.key"  # noqa: S105  (a file's name)
+
+
+def person_of(pool: Pool, key_file: Path) -> tuple[Person, bytes]:
+    """Who holds a key file, by the registry of people, and the key. Raises UsageError or NotApprovedError."""
+    try:
+        private_key = decode_key(key_file.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        private_key = b""
+    if not private_key:
+        raise UsageError("The key file cannot be read.", "Make one with `commons keygen`.")
+    own = public_key(private_key)
+    for person in pool.people.by_id.values():
+        if person.public_key == own:
+            return person, private_key
+    raise NotApprovedError("The key belongs to nobody in people.toml.", "Register its public key with a role.")
+
+
+def registered_plan(pool: Pool, quarter: Quarter) -> RegisteredPlan:
+    """The latest registered plan of a quarter. Raises UsageError where there is none."""
+    found = pool.ledger.plan(quarter)
+    if found is None:
+        raise UsageError(f"No plan of {quarter} is registered.", f"Register one with `commons plan {quarter}`.")
+    return found
+
+
+def make_plan(pool: Pool, quarter: Quarter, key_file: Path, reason: str = "") -> RegisteredPlan:
+    """Registers the plan of a quarter before any data are read.
+
+    Without a reason it is the quarter's first release; asked again, the registered plan is returned. With a reason it is
+    a superseding version, paid from the quarter's reserve. Raises UsageError where the quarter is not closed or the
+    configuration changed since, NotApprovedError where the key is not an operator's.
+    """
+    planner, _ = person_of(pool, key_file)
+    if planner.role != "operator":
+        raise NotApprovedError("Only an operator makes plans.", "Use the key of a person whose role is operator.")
+    closes = quarter.end + timedelta(days=pool.privacy.close_days)
+    if datetime.now(UTC) < closes:
+        raise UsageError(f"{quarter} is not closed before {closes.date()}.", "Late outcomes are still coming in.")
+    existing = pool.ledger.plan(quarter)
+    if existing is not None and not reason:
+        if existing.parameters == pool.privacy.model_dump(mode="json") and existing.plan == _questions(pool):
+            mark_planned(pool.engine, quarter, existing.version, existing.hash)
+            return existing
+        raise UsageError("The configuration changed since the plan was registered.", "Give `--supersede REASON` to plan anew.")
+    plan = _new_plan(pool, quarter, planner.id, existing, reason)
+    pool.ledger.register(plan)
+    mark_planned(pool.engine, quarter, plan.version, plan.hash)
+    return plan
+
+
+def _questions(pool: Pool) -> dict[str, object]:
+    return pool.release_plan.model_dump(mode="json", by_alias=True)
+
+
+def _new_plan(pool: Pool, quarter: Quarter, planner: str, existing: RegisteredPlan | None, reason: str) -> RegisteredPlan:
+    companies = sorted({submission.company for submission in pool.catalogue.accepted(quarter)})
+    registered = [pool.registry.companies[name] for name in companies if name in pool.registry.companies]
+    if not companies or len(registered) < len(companies):
+        raise UsageError(f"No registered company has accepted records of {quarter}.", "`commons status` shows what came in.")
+    if len({company.synthetic for company in registered}) > 1:
+        raise UsageError("Synthetic and real companies are in one pool.", "Keep demonstrations under a root of their own.")
+    kinds = {measure.outcome_kind for measure in pool.release_plan.measures if measure.outcome_kind}
+    minimum = pool.privacy.companies.minimum
+    missing = sorted(k for k in kinds if sum(k not in company.not_collected for company in registered) < minimum)
+    budget = pool.privacy.budget
+    return RegisteredPlan(
+        quarter=str(quarter),
+        version=existing.version + 1 if existing else 1,
+        synthetic=registered[0].synthetic,
+        reason=reason or "first release",
+        planner=planner,
+        contributors=len(companies),
+        not_collected=tuple(missing),
+        rho=str(budget.reserve_rho if existing else budget.first_release_rho),
+        threshold_delta=str(Fraction(0)),  # no thresholded mechanism in this plan
+        secret_commitment=commitment(pool.secret(SAMPLING_SECRET), quarter),
+        parameters=pool.privacy.model_dump(mode="json"),
+        plan=_questions(pool),
+    )
+
+
+def measure_release(pool: Pool, quarter: Quarter) -> MeasuredRelease:
+    """Measures the registered plan of a quarter, once: asked again, the stored answer comes back and nothing is spent."""
+    plan = registered_plan(pool, quarter)
+    measured = answered(plan, pool.ledger)
+    if measured is None:
+        records = scrubbed_records(pool, quarter)
+        measured = measure(plan, records, pool.ledger, pool.secret(SAMPLING_SECRET), pool.scratch, pool.measurement_settings)
+    mark_measured(pool.engine, measured)
+    return measured
+
+
+def measured_release(pool: Pool, quarter: Quarter) -> MeasuredRelease:
+    """The measured release of a quarter's latest plan. Raises NotApprovedError where it has not been measured."""
+    measured = answered(registered_plan(pool, quarter), pool.ledger)
+    if measured is None:
+        raise NotApprovedError(f"{quarter} has not been measured.", f"Run `commons measure {quarter}`.")
+    return measured
+
+
+def check_release(pool: Pool, quarter: Quarter) -> list[CheckResult]:
+    """Runs and stores the checks of a measured release; once approved, the stored results are returned."""
+    measured = measured_release(pool, quarter)
+    if has_reached(state_of(pool.engine, quarter, measured.version), State.APPROVED):
+        return stored_checks(pool.engine, quarter, measured.version)
+    results = run_checks(measured)
+    record_checks(pool.engine, measured, results)
+    return results
+
+
+def stored_results(pool: Pool, quarter: Quarter) -> list[CheckResult]:
+    """The stored check results of a quarter's latest plan."""
+    return stored_checks(pool.engine, quarter, registered_plan(pool, quarter).version)
+
+
+def approve_release(pool: Pool, quarter: Quarter, key_file: Path) -> tuple[SignOff, ...]:
+    """Signs a checked release with a person's key. Raises NotApprovedError where that person may not, CheckFailedError where a check stops it."""
+    measured = measured_release(pool, quarter)
+    person, private_key = person_of(pool, key_file)
+    existing = stored_signoffs(pool.engine, quarter, measured.version)
+    if not any(done.person == person.id for done in existing):
+        require_checks(stored_checks(pool.engine, quarter, measured.version))
+        signed = sign_off(measured, pool.people, person.id, private_key, datetime.now(UTC), existing)
+        record_signoff(pool.engine, measured, pool.people, signed)
+    return stored_signoffs(pool.engine, quarter, measured.version)
+
+
+def publish_release(pool: Pool, quarter: Quarter) -> Release:
+    """Writes the release folder of an approved release and its catalogue entry. Again: the same folder, unchanged."""
+    from publish.release import write_release
+
+    measured = measured_release(pool, quarter)
+    state = state_of(pool.engine, quarter, measured.version)
+    if not has_reached(state, State.APPROVED):
+        raise NotApprovedError(
+            f"{quarter} version {measured.version} is not approved.", "Two people sign with `commons approve`."
+        )
+    checks = stored_checks(pool.engine, quarter, measured.version)
+    signoffs = stored_signoffs(pool.engine, quarter, measured.version)
+    require_checks(checks)
+    verify_signoffs(SignedContent.of(measured), pool.people, measured.plan.planner, signoffs)
+    release = write_release(
+        measured,
+        checks,
+        signoffs,
+        pool.people,
+        pool.releases,
+        code_version=package_version("incident-commons"),
+        helplines=_helplines(pool),
+    )
+    mark_published(pool.engine, quarter, measured.version)
+    return release
+
+
+def _helplines(pool: Pool) -> list[dict[str, str]]:
+    lines = pool.scrub_settings.helplines
+    return [{"region": line.region, "name": line.name, "contact": ", ".join(line.numbers)} for line in lines]

@@ -1,0 +1,101 @@
+"""Scrubbing what was accepted: a pool of processes, one model each, over Parquet parts. Finished parts are not done again."""
+
+import dataclasses
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from flows.guard import guarded
+from flows.pool import Pool
+from flows.progress import tell
+from intake.acceptance import submission_folder
+from schemas.errors import CommonsError, ScrubStoppedError
+from schemas.periods import Quarter
+from schemas.stages import ScrubbedRecords
+
+if TYPE_CHECKING:
+    from anonymize.shard import ScrubReport
+
+    from anonymize.settings import ScrubSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One accepted Parquet file and where its scrubbed form goes."""
+
+    source: Path
+    target: Path
+
+
+def parts(pool: Pool, quarter: Quarter | None = None) -> Iterator[Part]:
+    """Every part of every accepted submission, in order."""
+    for submission in pool.catalogue.accepted(quarter):
+        target = submission_folder(pool.scrubbed, submission)
+        for source in sorted(submission_folder(pool.accepted, submission).glob("*.parquet")):
+            yield Part(source, target / source.name)
+
+
+def pending_parts(pool: Pool) -> list[Part]:
+    """Parts that are not scrubbed yet. A scrubbed part is put in place whole, so its presence is its state."""
+    return [part for part in parts(pool) if not part.target.exists()]
+
+
+def scrub_parts(pool: Pool, pending: list[Part]) -> "ScrubReport":
+    """Scrubs parts and keeps a report beside each. Raises ScrubStoppedError where a part could not be vouched for."""
+    from anonymize.shard import ScrubReport
+
+    merged = ScrubReport()
+    if not pending:
+        return merged
+    settings = pool.scrub_settings
+    workers = min(pool.settings.scrub.workers or os.cpu_count() or 1, len(pending))
+    # A process of its own for each model; spawned, since a fork would copy the threads' locks of whoever runs this.
+    context = multiprocessing.get_context("spawn")
+    stopped: CommonsError | None = None
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_single_threaded) as executor:
+        futures = {executor.submit(_scrub_part, part, settings): part for part in pending}
+        for done, future in enumerate(as_completed(futures), start=1):
+            try:
+                merged = merged.merge(future.result())
+            except CommonsError as error:
+                stopped = type(error)(error.message, error.next_step)
+            except Exception:  # a worker died, or its error could not be carried over
+                stopped = ScrubStoppedError("A worker of the scrub died.", "Run the same command again: finished parts are kept.")
+            tell("scrub", done / len(pending))
+    if stopped is not None:
+        raise stopped
+    return merged
+
+
+def _single_threaded() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def _scrub_part(part: Part, settings: "ScrubSettings") -> "ScrubReport":
+    return guarded(_scrub, part, settings)
+
+
+def _scrub(part: Part, settings: "ScrubSettings") -> "ScrubReport":
+    from anonymize.shard import scrub_shard
+
+    part.target.parent.mkdir(parents=True, exist_ok=True)
+    report = scrub_shard(part.source, part.target, settings)
+    body = orjson.dumps({**dataclasses.asdict(report), "ruleset": settings.ruleset_version}, option=orjson.OPT_SORT_KEYS)
+    temporary = part.target.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_bytes(body)
+    temporary.replace(part.target.with_suffix(".report.json"))
+    return report
+
+
+def scrubbed_records(pool: Pool, quarter: Quarter) -> ScrubbedRecords:
+    """All scrubbed records of a quarter. Raises ScrubStoppedError where an accepted part is not scrubbed yet."""
+    found = list(parts(pool, quarter))
+    if any(not part.target.exists() for part in found):
+        raise ScrubStoppedError("Accepted records of the quarter are not scrubbed yet.", "Run `commons ingest`.")
+    companies = sorted({submission.company for submission in pool.catalogue.accepted(quarter)})
+    return ScrubbedRecords(quarter, tuple(part.target for part in found), tuple(companies))

@@ -1,0 +1,55 @@
+"""The one screen: what came in, what is ready, what was checked, who signed."""
+
+from collections import defaultdict
+from typing import Any
+
+from flows.intake_steps import waiting
+from flows.pool import Pool
+from flows.scrubbing import parts
+from publish.signoff import missing_roles
+from publish.store import states, stored_checks, stored_signoffs
+from schemas.periods import Quarter
+
+
+def pool_status(pool: Pool) -> dict[str, Any]:
+    """Counts and states, for the operator. No private value."""
+    return {"inbox": len(waiting(pool)), "submissions": _submissions(pool), "releases": _releases(pool)}
+
+
+def _submissions(pool: Pool) -> list[dict[str, Any]]:
+    rows: dict[tuple[str, str], dict[str, Any]] = defaultdict(lambda: {"submissions": 0, "records": 0, "quarantined": 0})
+    accepted = pool.catalogue.accepted()
+    for submission in accepted:
+        row = rows[str(submission.quarter), submission.company]
+        row["submissions"] += 1
+        row["records"] += submission.receipt["accepted"]
+        row["quarantined"] += submission.receipt["quarantined"]
+    open_quarters = {q for q in {s.quarter for s in accepted} if any(not part.target.exists() for part in parts(pool, q))}
+    return [
+        {
+            "quarter": quarter,
+            "company": company,
+            **row,
+            "scrubbed": "waits" if Quarter.parse(quarter) in open_quarters else "done",
+        }
+        for (quarter, company), row in sorted(rows.items())
+    ]
+
+
+def _releases(pool: Pool) -> list[dict[str, Any]]:
+    found = []
+    for (name, version), state in states(pool.engine).items():
+        quarter = Quarter.parse(name)
+        checks, signed = stored_checks(pool.engine, quarter, version), stored_signoffs(pool.engine, quarter, version)
+        failed = sum(check.stops and not check.passed for check in checks)
+        found.append(
+            {
+                "quarter": name,
+                "version": version,
+                "state": str(state),
+                "checks": f"{len(checks) - failed} of {len(checks)} hold" if checks else "not run",
+                "signed": ", ".join(s.role for s in signed),
+                "missing": ", ".join(missing_roles(signed)),
+            }
+        )
+    return found

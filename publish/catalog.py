@@ -1,0 +1,61 @@
+"""`catalog.json`: the releases there are and the latest of each quarter, made anew from their manifests and swapped at once."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from schemas.canonical import sha256_bytes
+from schemas.errors import InternalError
+
+CATALOG = "catalog.json"
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Writes a file and waits until it is on disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until the names in a folder are on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def json_bytes(value: Any) -> bytes:
+    """JSON for people: sorted, indented, one newline at the end. The same value gives the same bytes."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _entry(manifest_path: Path, root: Path) -> dict[str, Any]:
+    data = manifest_path.read_bytes()
+    try:
+        manifest = json.loads(data)
+        names = ("release", "quarter", "version", "schema_version", "synthetic", "reason")
+        told = {name: manifest[name] for name in names}
+    except (ValueError, KeyError, TypeError):
+        told = {}
+    if not told:
+        raise InternalError("A release folder has a manifest that cannot be read.", "Run `commons verify` on it.")
+    return {**told, "path": manifest_path.parent.relative_to(root).as_posix(), "manifest_sha256": sha256_bytes(data)}
+
+
+def build_catalog(root: Path) -> dict[str, Any]:
+    """The catalogue of a folder of releases, from the manifests that lie in it; unfinished folders have none."""
+    entries = [_entry(path, root) for path in root.glob("*/v*/MANIFEST.json")]
+    entries.sort(key=lambda entry: (entry["quarter"], entry["version"]))
+    return {"releases": entries, "latest": {entry["quarter"]: entry["release"] for entry in entries}}
+
+
+def write_catalog(root: Path) -> None:
+    """Makes the catalogue anew and swaps it in one step: a reader sees the old one or the new one, whole."""
+    temporary = root / f".{CATALOG}.partial"
+    write_synced(temporary, json_bytes(build_catalog(root)))
+    os.replace(temporary, root / CATALOG)
+    sync_folder(root)

@@ -1,0 +1,117 @@
+"""Reading noisy tables cell by cell: how checks and claims find the numbers behind a name."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from publish.content import CellKey, marginal_cells, sorted_rows
+from schemas.errors import InternalError
+from schemas.keys import ALL
+from schemas.plan import Measure
+from schemas.stages import MeasuredRelease
+from schemas.tables import Status, key_columns
+
+VALUES = ("estimate", "estimate_nonneg", "noise_stddev", "ci_low", "ci_high")
+RATES = ("rate", "rate_ci_low", "rate_ci_high", "unknown_share")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The name of one public cell: its table and the keys that are not `all`."""
+
+    table: str
+    keys: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, table: str, keys: Mapping[str, str]) -> "Cell":
+        """A cell from a mapping; `all` may be given or left out."""
+        return cls(table, tuple(sorted((k, v) for k, v in keys.items() if v != ALL)))
+
+    def code(self, key: str) -> str:
+        """The code of one key; `all` where it is summed over."""
+        return dict(self.keys).get(key, ALL)
+
+    def without(self, *names: str) -> "Cell":
+        """The same cell, summed over some of its keys."""
+        return Cell(self.table, tuple((k, v) for k, v in self.keys if k not in names))
+
+    def __str__(self) -> str:
+        return f"{self.table}[{', '.join(f'{k}={v}' for k, v in self.keys)}]"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What stands in one cell. None where the status withholds it, or where there is no rate."""
+
+    status: str
+    estimate: float | None
+    estimate_nonneg: float | None
+    noise_stddev: float | None
+    ci_low: float | None
+    ci_high: float | None
+    rate: float | None = None
+    rate_ci_low: float | None = None
+    rate_ci_high: float | None = None
+    unknown_share: float | None = None
+
+    @property
+    def published(self) -> bool:
+        """Whether its status lets a number stand."""
+        return self.status in (Status.OK, Status.TOO_NOISY)
+
+
+class TableCells:
+    """One noisy table as columns and as an index from cell to row."""
+
+    def __init__(self, name: str, key_names: tuple[str, ...], columns: dict[str, list[Any]]) -> None:
+        self.name, self.key_names, self.columns = name, key_names, columns
+
+    @cached_property
+    def keys(self) -> list[CellKey]:
+        """Key values of each row, in the table's order."""
+        return list(zip(*(self.columns[name] for name in self.key_names), strict=True))
+
+    @cached_property
+    def index(self) -> dict[CellKey, int]:
+        """Row number of each cell."""
+        return {key: row for row, key in enumerate(self.keys)}
+
+    def reading(self, row: int) -> Reading:
+        """What stands in one row."""
+        names = [name for name in (*VALUES, *RATES) if name in self.columns]
+        return Reading(status=self.columns["status"][row], **{name: self.columns[name][row] for name in names})
+
+    def readings(self) -> Iterator[tuple[CellKey, Reading]]:
+        """All rows with their key."""
+        return ((key, self.reading(row)) for row, key in enumerate(self.keys))
+
+
+class ReleaseCells:
+    """All tables of a measured release, by cell."""
+
+    def __init__(self, measured: MeasuredRelease) -> None:
+        self.measured = measured
+        self.plan = measured.plan.release_plan
+        self.tables = {
+            table.name: TableCells(table.name, key_columns(table.name, self.plan), sorted_rows(table, self.plan).to_pydict())
+            for table in measured.tables
+        }
+
+    def read(self, cell: Cell) -> Reading:
+        """What stands in a cell. Raises InternalError where the plan has no such cell: a claim names real cells."""
+        table = self.tables.get(cell.table)
+        if table is None or any(key not in table.key_names for key, _ in cell.keys):
+            raise InternalError("A cell is named that no table of this release has.")
+        row = table.index.get(tuple(cell.code(name) for name in table.key_names))
+        if row is None:
+            raise InternalError("A cell is named that the plan does not publish.")
+        return table.reading(row)
+
+    def marginals(self) -> Iterator[tuple[Measure, tuple[str, ...], list[Cell]]]:
+        """Every marginal of every measure with its cells, in the order of the plan."""
+        for measure in self.plan.measures:
+            names = key_columns(measure.table, self.plan)
+            for marginal in measure.marginals:
+                cells = marginal_cells(measure, marginal, self.measured.plan)
+                yield measure, marginal, [Cell.of(measure.table, dict(zip(names, key, strict=True))) for key in cells]

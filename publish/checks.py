@@ -1,0 +1,279 @@
+"""Checks of a measured release, in one declared list: each stops it or warns. Details are fixed text and public numbers."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from publish.cells import RATES, VALUES, ReleaseCells, TableCells
+from publish.content import CellKey, marginal_cells, table_names
+from schemas.codes import OPEN_OUTCOMES
+from schemas.errors import CommonsError
+from schemas.keys import ALL, KEYS
+from schemas.plan import Measure
+from schemas.stages import CheckResult, MeasuredRelease
+from schemas.tables import TABLES, Status, columns
+
+WITHHELD = (Status.TOO_FEW_COMPANIES.value, Status.NOT_COLLECTED.value)
+Outcome = tuple[bool, str]
+
+
+class Inspection:
+    """A measured release under inspection, with what several checks need worked out once."""
+
+    def __init__(self, measured: MeasuredRelease) -> None:
+        self.measured, self.plan, self.privacy = measured, measured.plan, measured.plan.privacy
+        self.questions = measured.plan.release_plan
+
+    @cached_property
+    def cells(self) -> ReleaseCells:
+        """All tables by cell. Only after the columns are known to be as declared."""
+        return ReleaseCells(self.measured)
+
+    @cached_property
+    def tables(self) -> tuple[TableCells, ...]:
+        """The tables."""
+        return tuple(self.cells.tables.values())
+
+    @cached_property
+    def expected(self) -> dict[str, dict[CellKey, Measure]]:
+        """For each table, every cell that the plan publishes, with its measure."""
+        found: dict[str, dict[CellKey, Measure]] = {name: {} for name in table_names(self.questions)}
+        for measure in self.questions.measures:
+            for marginal in measure.marginals:
+                found[measure.table].update(dict.fromkeys(marginal_cells(measure, marginal, self.plan), measure))
+        return found
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: its name, whether a failure stops the release, what it asks, the function that answers, and which
+    checks must have passed for it to be able to look."""
+
+    name: str
+    stops: bool
+    asks: str
+    run: Callable[[Inspection], Outcome]
+    needs: tuple[str, ...] = ("columns",)
+
+
+def check_companies(inspection: Inspection) -> Outcome:
+    """At least K companies contribute."""
+    given, needed = inspection.plan.contributors, inspection.privacy.companies.minimum
+    return given >= needed, f"{given} companies contribute; at least {needed} are needed."
+
+
+def check_budget(inspection: Inspection) -> Outcome:
+    """The spend is in the ledger and within both caps."""
+    spend, budget = inspection.measured.spend, inspection.privacy.budget
+    within = spend.epsilon <= budget.quarter_epsilon and spend.year_epsilon <= budget.year_epsilon and bool(spend.entries)
+    return within, (
+        f"ε is {spend.epsilon:.4g} of at most {float(budget.quarter_epsilon):.4g}, "
+        f"over the year {spend.year_epsilon:.4g} of at most {float(budget.year_epsilon):.4g}."
+    )
+
+
+def check_columns(inspection: Inspection) -> Outcome:
+    """The tables are those of the plan, each once, with exactly the declared columns and types."""
+    names = [table.name for table in inspection.measured.tables]
+    if Counter(names) != Counter(table_names(inspection.questions)):
+        return False, "The tables are not those of the plan, each once."
+    for table in inspection.measured.tables:
+        declared = [(c.name, "double" if c.type == "float" else "string") for c in columns(table.name, inspection.questions)]
+        if [(field.name, str(field.type)) for field in table.rows.schema] != declared:
+            return False, f"Columns or types of {table.name} are not as declared."
+        if table.rows.num_rows and any(
+            table.rows.column(c.name).null_count
+            for c in columns(table.name, inspection.questions)
+            if c.name in ("quarter", "status")
+        ):
+            return False, f"A row of {table.name} has no quarter or no status."
+    return True, f"{len(names)} tables have their declared columns."
+
+
+def check_domains(inspection: Inspection) -> Outcome:
+    """Every key is a code of its public domain, or `all`."""
+    outside = 0
+    for table in inspection.tables:
+        measures = [m for m in inspection.questions.measures if m.table == table.name]
+        scopes = [m.scope(inspection.measured.quarter, inspection.questions) for m in measures]
+        for name in table.key_names:
+            if name in KEYS:
+                allowed = {ALL, *(code for scope in scopes for code in KEYS[name].domain(scope))}
+            else:
+                allowed = {m.outcome_kind if name == "outcome_kind" else m.window for m in measures}
+            outside += sum(code not in allowed for code in table.columns[name])
+    return (
+        outside == 0,
+        "Every key is in its public domain." if not outside else f"{outside} keys are outside their public domain.",
+    )
+
+
+def check_complete(inspection: Inspection) -> Outcome:
+    """Every cell of every marginal is there, once, and no other."""
+    missing = extra = 0
+    for table in inspection.tables:
+        found, expected = Counter(table.keys), inspection.expected[table.name]
+        missing += sum(key not in found for key in expected)
+        extra += sum(count if key not in expected else count - 1 for key, count in found.items())
+    total = sum(len(cells) for cells in inspection.expected.values())
+    return not missing and not extra, f"{total} cells are expected; {missing} are missing, {extra} are not expected."
+
+
+def check_no_text(inspection: Inspection) -> Outcome:
+    """Columns of text hold known codes only: nothing that anybody wrote can be in them."""
+    strange = 0
+    for table in inspection.tables:
+        keys_of = inspection.expected[table.name]
+        allowed: dict[str, set[str | None]] = {
+            "quarter": {str(inspection.measured.quarter)},
+            "status": {status.value for status in Status},
+            "denominator": {None, TABLES[table.name].denominator},
+        }
+        for place, name in enumerate(table.key_names):
+            allowed[name] = {key[place] for key in keys_of}
+        for column in columns(table.name, inspection.questions):
+            if column.type == "string":
+                strange += sum(value not in allowed[column.name] for value in table.columns[column.name])
+    return strange == 0, "All text is a known code." if not strange else f"{strange} values are no known code."
+
+
+def check_statuses(inspection: Inspection) -> Outcome:
+    """A number is missing exactly where the status says why; what is not collected and what is too noisy is so marked."""
+    wrong = 0
+    ratio = inspection.privacy.too_noisy_ratio
+    for table in inspection.tables:
+        expected = inspection.expected[table.name]
+        for key, cell in table.readings():
+            if cell.status in WITHHELD:
+                hidden = (cell.estimate, cell.estimate_nonneg, cell.ci_low, cell.ci_high, cell.rate, cell.rate_ci_low)
+                wrong += any(value is not None for value in (*hidden, cell.rate_ci_high, cell.unknown_share))
+            elif cell.estimate is None or cell.noise_stddev is None or None in (cell.estimate_nonneg, cell.ci_low, cell.ci_high):
+                wrong += 1
+            else:
+                # A hair of tolerance: which side of the edge rounding falls on is no broken promise.
+                edge, slack = ratio * cell.noise_stddev, 1e-9 * cell.noise_stddev
+                noisy = cell.status == Status.TOO_NOISY
+                wrong += cell.estimate > edge + slack if noisy else cell.estimate < edge - slack
+            measure = expected.get(key)
+            if measure is not None:
+                wrong += (cell.status == Status.NOT_COLLECTED) != (measure.outcome_kind in inspection.plan.not_collected)
+    return (
+        wrong == 0,
+        "Numbers are missing exactly where a status says why." if not wrong else f"{wrong} cells contradict their status.",
+    )
+
+
+def check_numbers(inspection: Inspection) -> Outcome:
+    """Numbers are finite, intervals hold their estimate, noise is positive, and rates stand for known outcomes only."""
+    wrong = 0
+    for table in inspection.tables:
+        names = [name for name in (*VALUES, *RATES) if name in table.columns]
+        wrong += sum(value is not None and not abs(value) < float("inf") for name in names for value in table.columns[name])
+        place = table.key_names.index("outcome") if "outcome" in table.key_names else None
+        for key, cell in table.readings():
+            wrong += cell.noise_stddev is not None and not cell.noise_stddev > 0
+            if cell.estimate is not None and cell.ci_low is not None and cell.ci_high is not None:
+                wrong += not cell.ci_low <= cell.estimate <= cell.ci_high
+                wrong += cell.estimate_nonneg != max(cell.estimate, 0.0)
+            if None in (cell.rate, cell.rate_ci_low, cell.rate_ci_high):
+                wrong += (cell.rate, cell.rate_ci_low, cell.rate_ci_high) != (None, None, None)
+            elif cell.rate is not None and cell.rate_ci_low is not None and cell.rate_ci_high is not None:
+                wrong += not cell.rate_ci_low <= cell.rate <= cell.rate_ci_high
+                wrong += place is not None and key[place] in (*OPEN_OUTCOMES, ALL)
+    return wrong == 0, "All numbers are finite and within their intervals." if not wrong else f"{wrong} numbers break a rule."
+
+
+def check_withheld(inspection: Inspection) -> Outcome:
+    """No withheld cell can be worked out from the rates beside it: a rate times its denominator gives the group's total."""
+    open_groups = 0
+    for table in inspection.tables:
+        if "outcome" not in table.key_names or "rate" not in table.columns:
+            continue
+        place = table.key_names.index("outcome")
+        withheld: Counter[CellKey] = Counter()
+        rated: Counter[CellKey] = Counter()
+        for key, cell in table.readings():
+            group = (*key[:place], *key[place + 1 :])
+            known = key[place] not in OPEN_OUTCOMES
+            withheld[group] += known and cell.status == Status.TOO_FEW_COMPANIES
+            rated[group] += cell.rate is not None
+        open_groups += sum(withheld[group] == 1 and rated[group] > 0 for group in withheld)
+    if not open_groups:
+        return True, "No withheld cell follows from the rates beside it."
+    return False, f"In {open_groups} groups the one withheld outcome follows from the rates beside it; drop those rates."
+
+
+def check_signal(inspection: Inspection) -> Outcome:
+    """At least half of the cells that are published are more than noise."""
+    statuses = Counter(status for table in inspection.tables for status in table.columns["status"])
+    usable, noisy = statuses[Status.OK.value], statuses[Status.TOO_NOISY.value]
+    return usable >= noisy, f"{usable} cells are ok, {noisy} too noisy to stand alone."
+
+
+def check_brief(inspection: Inspection) -> Outcome:
+    """The pattern brief renders, and the cells support each of its claims."""
+    from publish.brief import brief_claims, render_brief
+
+    try:
+        claims = brief_claims(inspection.cells)
+        render_brief(inspection.measured, helplines=(), earlier=())
+    except CommonsError:
+        return False, "The brief does not render: a claim is not supported by its cells."
+    return True, f"The brief renders; {len(claims)} claims are supported by their cells."
+
+
+_SOUND = ("columns", "complete", "statuses", "numbers")
+
+
+def _statistics() -> tuple[Check, ...]:
+    from publish.check_statistics import check_coverage, check_totals
+
+    return (
+        Check(
+            "totals_agree", True, "Do the marginals of a measure agree on their total, within the noise?", check_totals, _SOUND
+        ),
+        Check(
+            "intervals_cover",
+            True,
+            "Do intervals of this width cover on simulated data of this noisy size?",
+            check_coverage,
+            _SOUND,
+        ),
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("companies", True, "Do at least K companies contribute?", check_companies, ()),
+    Check("budget", True, "Is the spend in the ledger and within its caps?", check_budget, ()),
+    Check("columns", True, "Are tables, columns and types as declared?", check_columns, ()),
+    Check("domains", True, "Is every key in its public domain?", check_domains),
+    Check("complete", True, "Is every cell of the public domain there, once?", check_complete),
+    Check("no_text", True, "Do text columns hold known codes only?", check_no_text),
+    Check("statuses", True, "Is a number missing exactly where a status says why?", check_statuses),
+    Check("numbers", True, "Are numbers finite and inside their intervals?", check_numbers),
+    *_statistics(),
+    Check("brief", True, "Does the brief render, with every claim supported by its cells?", check_brief, _SOUND),
+    Check("withheld", False, "Can a withheld cell be worked out from the rates beside it?", check_withheld),
+    Check("signal", False, "Is at least half of what is published more than noise?", check_signal),
+)
+
+
+def run_checks(measured: MeasuredRelease) -> list[CheckResult]:
+    """Runs every check, in declared order.
+
+    A check whose needs have failed is not run and counts as failed: a check that cannot look must not pass.
+
+    Args:
+        measured: the release as it was measured.
+
+    Returns:
+        One result for each entry of `CHECKS`. Details hold fixed text and public numbers only.
+    """
+    inspection = Inspection(measured)
+    results: dict[str, CheckResult] = {}
+    for check in CHECKS:
+        blocked = [name for name in check.needs if not results[name].passed]
+        passed, detail = (False, f"Not run: {', '.join(blocked)} failed.") if blocked else check.run(inspection)
+        results[check.name] = CheckResult(check.name, bool(passed), check.stops, detail)
+    return list(results.values())

@@ -1,0 +1,75 @@
+"""What a release holds, in one canonical form: expected cells, sorted rows, and the digest that is signed."""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Literal
+
+import pyarrow as pa
+
+from schemas.canonical import digest
+from schemas.errors import InternalError
+from schemas.keys import ALL, KEYS
+from schemas.periods import Quarter
+from schemas.plan import Measure, RegisteredPlan, ReleasePlan
+from schemas.stages import MeasuredRelease, NoisyTable
+from schemas.tables import TABLES, columns, key_columns
+
+CellKey = tuple[str, ...]
+"""The values of a table's key columns, in the order of `schemas.tables.key_columns`."""
+
+
+def table_names(plan: ReleasePlan) -> tuple[str, ...]:
+    """Tables that a plan fills, in the order of the contract."""
+    filled = {measure.table for measure in plan.measures}
+    return tuple(name for name in TABLES if name in filled)
+
+
+def marginal_cells(measure: Measure, marginal: tuple[str, ...], plan: RegisteredPlan) -> Iterator[CellKey]:
+    """Every cell of one marginal of a measure: the whole public domain, known before any data are read."""
+    scope = measure.scope(Quarter.parse(plan.quarter), plan.release_plan)
+    names = key_columns(measure.table, plan.release_plan)
+    outcome = {"outcome_kind": measure.outcome_kind, "window": measure.window}
+    for codes in product(*(KEYS[key].domain(scope) for key in marginal)):
+        here = {**outcome, **dict(zip(marginal, codes, strict=True))}
+        yield tuple(here.get(name, ALL) for name in names)
+
+
+def sorted_rows(table: NoisyTable, plan: ReleasePlan) -> pa.Table:
+    """The rows of a table in declared column order, sorted by key, in one chunk: what is hashed and what is written."""
+    names = [column.name for column in columns(table.name, plan)]
+    if table.rows.column_names != names:
+        raise InternalError("A noisy table has not the declared columns.")
+    order: list[tuple[str, Literal["ascending", "descending"]]] = [
+        (name, "ascending") for name in ("quarter", *key_columns(table.name, plan))
+    ]
+    return table.rows.sort_by(order).combine_chunks()
+
+
+def table_digest(rows: pa.Table) -> str:
+    """Hex SHA-256 over the columns of a sorted table, in order. It does not depend on how the file was written."""
+    try:
+        return digest([[name, digest(rows.column(name).to_pylist())] for name in rows.column_names])
+    except ValueError:
+        pass
+    raise InternalError("A noisy table holds a value that is not a finite number, a text or null.")
+
+
+def digest_of(rows_by_name: dict[str, pa.Table]) -> str:
+    """Digest of all tables of a release, from their sorted rows."""
+    return digest({name: table_digest(rows) for name, rows in rows_by_name.items()})
+
+
+def release_rows(measured: MeasuredRelease) -> dict[str, pa.Table]:
+    """All tables of a release by name, sorted."""
+    plan = measured.plan.release_plan
+    return {table.name: sorted_rows(table, plan) for table in measured.tables}
+
+
+def tables_digest(measured: MeasuredRelease) -> str:
+    """The digest under which people sign: it names every published number."""
+    return digest_of(release_rows(measured))
+
+
+def release_id(quarter: Quarter, version: int) -> str:
+    """`2026Q3/v1`: how a release is named everywhere."""
+    return f"{quarter}/v{version}"

@@ -1,0 +1,156 @@
+"""Verification catches every change of a folder."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from release_fixtures import PRIVATE_KEYS, both_sign
+
+from publish.checks import run_checks
+from publish.release import write_release
+from publish.signoff import People
+from publish.verify import verify_release
+from schemas.canonical import sha256_bytes
+from schemas.errors import InternalError, UsageError
+from schemas.signing import encode_key, public_key
+from schemas.stages import MeasuredRelease, Release
+
+
+@pytest.fixture(scope="module")
+def original(measured: MeasuredRelease, people: People, tmp_path_factory: pytest.TempPathFactory) -> Release:
+    signoffs = both_sign(measured, people)
+    root = tmp_path_factory.mktemp("releases")
+    return write_release(measured, run_checks(measured), signoffs, root, "0.1.0", True, people=people)
+
+
+@pytest.fixture
+def folder(original: Release, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original.folder, tmp_path / "v1"))
+
+
+def _failed(folder: Path) -> set[str]:
+    return {result.name for result in verify_release(folder) if not result.passed}
+
+
+def _rehash(folder: Path) -> None:
+    """Makes manifest and sums fit whatever lies there, as a forger would."""
+    manifest = json.loads((folder / "MANIFEST.json").read_bytes())
+    for entry in manifest["files"]:
+        data = (folder / entry["path"]).read_bytes()
+        entry |= {"sha256": sha256_bytes(data), "bytes": len(data)}
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+    paths = [entry["path"] for entry in manifest["files"]] + ["MANIFEST.json"]
+    (folder / "SHA256SUMS").write_text("".join(f"{sha256_bytes((folder / p).read_bytes())}  {p}\n" for p in paths))
+
+
+def _edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    manifest = json.loads((folder / "MANIFEST.json").read_bytes())
+    change(manifest)
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+    _rehash(folder)
+
+
+def test_an_honest_copy_verifies(folder: Path) -> None:
+    assert not _failed(folder)
+    _rehash(folder)
+    assert not _failed(folder)
+
+
+def test_a_flipped_byte_in_any_file_is_caught(folder: Path) -> None:
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        honest = path.read_bytes()
+        place = honest.rfind(b"\n", 0, len(honest) // 2 + 1) + 1 if path.name == "SHA256SUMS" else len(honest) // 2
+        path.write_bytes(honest[:place] + bytes([honest[place] ^ 1]) + honest[place + 1 :])
+        assert _failed(folder), path
+        path.write_bytes(honest)
+    assert not _failed(folder)
+
+
+def test_unlisted_missing_and_linked_files_are_caught(folder: Path) -> None:
+    (folder / "data" / "more.csv").write_text("x")
+    assert "hashes" in _failed(folder)
+    (folder / "data" / "more.csv").unlink()
+    card = folder / "README.md"
+    kept = folder.parent / "README.md"
+    card.rename(kept)
+    assert "hashes" in _failed(folder)
+    card.symlink_to(kept)
+    assert "hashes" in _failed(folder)
+
+
+def test_a_forger_without_keys_is_caught(folder: Path, measured: MeasuredRelease) -> None:
+    def other_tables(manifest: dict[str, Any]) -> None:
+        source = folder / "data/risk_profile/risk_profile.parquet"
+        shutil.copy(source, folder / "data/intervention_outcomes/intervention_outcomes.parquet")
+
+    _edit(folder, other_tables)
+    assert {"tables", "signoffs"} <= _failed(folder)
+
+
+def _wrong_plan(manifest: dict[str, Any]) -> None:
+    manifest["plan"]["contributors"] = 99
+
+
+def _wrong_flag(manifest: dict[str, Any]) -> None:
+    manifest["synthetic"] = False
+
+
+def _one_signature(manifest: dict[str, Any]) -> None:
+    manifest["signoffs"].pop()
+
+
+def _swapped_roles(manifest: dict[str, Any]) -> None:
+    a, b = manifest["signoffs"]
+    a["role"], b["role"] = b["role"], a["role"]
+
+
+def _planner_signs(manifest: dict[str, Any]) -> None:
+    manifest["signoffs"][0]["person"] = manifest["planner"]["person"]
+
+
+def _one_key(manifest: dict[str, Any]) -> None:
+    for entry in manifest["signoffs"]:
+        entry["public_key"] = encode_key(public_key(PRIVATE_KEYS["carmen"]))
+
+
+def _other_planner(manifest: dict[str, Any]) -> None:
+    manifest["planner"]["person"] = "someone"
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (_wrong_plan, "manifest"),
+        (_wrong_flag, "manifest"),
+        (_one_signature, "signoffs"),
+        (_swapped_roles, "signoffs"),
+        (_planner_signs, "signoffs"),
+        (_one_key, "signoffs"),
+        (_other_planner, "signoffs"),
+    ],
+)
+def test_a_forged_manifest_is_caught(folder: Path, change: Callable[[dict[str, Any]], None], name: str) -> None:
+    _edit(folder, change)
+    assert name in _failed(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"files": 3}', b"\xff\xfe"])
+def test_a_malformed_manifest_fails_and_does_not_raise(folder: Path, content: bytes) -> None:
+    (folder / "MANIFEST.json").write_bytes(content)
+    assert {"hashes", "manifest", "tables", "signoffs"} == _failed(folder)
+
+
+def test_no_folder_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        verify_release(tmp_path / "nowhere")
+
+
+def test_a_damaged_release_is_not_returned(measured: MeasuredRelease, people: People, tmp_path: Path) -> None:
+    arguments = (measured, run_checks(measured), both_sign(measured, people), tmp_path, "0.1.0", True)
+    release = write_release(*arguments, people=people)
+    (release.folder / "README.md").write_text("other")
+    with pytest.raises(InternalError):
+        write_release(*arguments, people=people)

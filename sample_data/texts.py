@@ -1,0 +1,70 @@
+"""Which records carry text, and whose words these are."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from sample_data.conversations import Conversation, FileConversation, from_file, from_templates, read_conversations
+from sample_data.draws import Bools, stream, text_stream
+from sample_data.generate import SimulatedQuarter
+from sample_data.parameters import SimulationParameters
+from sample_data.phrases import TEXT_LANGUAGES
+from sample_data.population import codes
+from sample_data.records import Record
+from sample_data.submission_rows import TextOf
+
+
+class TextSource:
+    """Text for the records of a simulation. A record's text depends on the seed and its own id alone, wherever it is sent."""
+
+    def __init__(self, parameters: SimulationParameters, conversations: Path | None) -> None:
+        self._p = parameters
+        self._file = read_conversations(conversations) if conversations is not None else ()
+
+    def of(self, simulated: SimulatedQuarter) -> TextOf:
+        """The text of each record of a quarter by its index; None where it carries none."""
+        chosen = self._from_file(simulated) if self._file else {}
+        templates = self._with_templates(simulated) if not self._file else set()
+        ids = simulated.columns.records.ids
+
+        def text_of(index: int, record: Record) -> Conversation | None:
+            rng = text_stream(self._p.seed, "text", ids[index])
+            if index in chosen:
+                return from_file(self._p, rng, chosen[index], record["n_turns"])
+            if index not in templates:
+                return None
+            person = record["person"]
+            return from_templates(self._p, rng, person["language"], person["region"], record["n_turns"], record["interventions"])
+
+        return text_of
+
+    def _may_carry_text(self, simulated: SimulatedQuarter) -> Bools:
+        users, records = simulated.columns.users, simulated.columns.records
+        return np.asarray(users.age[records.user] != codes("age_band").index("under_13"))
+
+    def _with_templates(self, simulated: SimulatedQuarter) -> set[int]:
+        users, records = simulated.columns.users, simulated.columns.records
+        written = np.isin(users.language[records.user], [i for i, lang in enumerate(users.languages) if lang in TEXT_LANGUAGES])
+        drawn = stream(self._p.seed, simulated.quarter, "with text").random(len(records.user)) < self._p.text_share
+        return set(np.flatnonzero(drawn & written & self._may_carry_text(simulated)).tolist())
+
+    def _from_file(self, simulated: SimulatedQuarter) -> dict[int, FileConversation]:
+        """Spreads the file's conversations over the quarters; each goes to a record that is long enough, if there is one."""
+        users, records = simulated.columns.users, simulated.columns.records
+        quarters = self._p.quarter_list
+        first, step = quarters.index(simulated.quarter), len(quarters)
+        wanted = [c for _ in range(self._p.conversation_uses) for c in self._file][first::step]
+        rng = stream(self._p.seed, simulated.quarter, "records for a file")
+        free = rng.permutation(np.flatnonzero(self._may_carry_text(simulated))).tolist()
+        by_language: defaultdict[str, list[int]] = defaultdict(list)
+        for index in free:
+            by_language[users.languages[int(users.language[records.user[index]])]].append(index)
+        chosen: dict[int, FileConversation] = {}
+        for conversation in wanted:
+            pool = by_language.get(conversation.language) or max(by_language.values(), key=len)
+            if not pool:
+                break
+            fitting = (i for i, index in enumerate(pool) if records.n_turns[index] >= len(conversation.turns))
+            chosen[pool.pop(next(fitting, 0))] = conversation
+        return chosen

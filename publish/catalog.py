@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas.canonical import sha256_bytes
 from schemas.errors import InternalError
+from schemas.periods import Quarter
 
 CATALOG = "catalog.json"
 
@@ -51,6 +52,12 @@ def build_catalog(root: Path) -> dict[str, Any]:
     entries = [_entry(path, root) for path in root.glob("*/v*/MANIFEST.json")]
     entries.sort(key=lambda entry: (entry["quarter"], entry["version"]))
     return {"releases": entries, "latest": {entry["quarter"]: entry["release"] for entry in entries}}
+
+
+def earlier_releases(root: Path, quarter: Quarter) -> tuple[str, ...]:
+    """Ids of the latest release of each earlier quarter, oldest first."""
+    latest = build_catalog(root)["latest"]
+    return tuple(latest[name] for name in sorted(latest) if Quarter.parse(name) < quarter)
 
 
 def write_catalog(root: Path) -> None:

@@ -92,8 +92,9 @@ def _rate_coverage(groups: list[list[Reading]]) -> tuple[int, int]:
         for place, reading in enumerate(group):
             if reading.rate is None or reading.rate_ci_low is None or reading.rate_ci_high is None:
                 continue
-            low = rates[:, place] - (reading.rate - reading.rate_ci_low)
-            high = rates[:, place] + (reading.rate_ci_high - reading.rate)
+            # An end at 0 or 1 was cut there: the interval goes on as far as rates go.
+            low = rates[:, place] - (reading.rate - reading.rate_ci_low) if reading.rate_ci_low > 0 else 0.0
+            high = rates[:, place] + (reading.rate_ci_high - reading.rate) if reading.rate_ci_high < 1 else 1.0
             covered += int(((low <= true_rates[place]) & (true_rates[place] <= high)).sum())
             drawn += SIMULATIONS
     return covered, drawn

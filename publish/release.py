@@ -12,7 +12,7 @@ from typing import Any
 
 from publish.brief import render_brief, render_pdf
 from publish.card import data_card
-from publish.catalog import json_bytes, sync_folder, write_catalog, write_synced
+from publish.catalog import earlier_releases, json_bytes, sync_folder, write_catalog, write_synced
 from publish.content import digest_of, release_id, release_rows
 from publish.parquet import SYNTHETIC_NOTICE, parquet_bytes
 from publish.signoff import People, SignedContent, signoff_entry, verify_signoffs
@@ -151,29 +151,26 @@ def write_release(
     measured: MeasuredRelease,
     checks: Iterable[CheckResult],
     signoffs: Iterable[SignOff],
-    folder_root: Path,
-    code_version: str,
-    synthetic: bool,
-    *,
     people: People,
+    folder_root: Path,
+    *,
+    code_version: str,
     helplines: Sequence[Helpline] = (),
-    earlier: Sequence[str] = (),
     canary_recall: Mapping[str, float] | None = None,
 ) -> Release:
     """Writes `<folder_root>/<quarter>/v<N>/` whole or not at all, then swaps `catalog.json`.
 
-    The same release again is found as it is and returned; two builds of it are byte-identical.
+    The same release again is found as it is and returned; two builds of it are byte-identical. Every file says
+    *synthetic* where the plan counts synthetic records.
 
     Args:
         measured: what the measurement handed over.
         checks: results of `publish.checks.run_checks`; no stop check may have failed.
         signoffs: both sign-offs; each is verified again here.
+        people: the registry that the sign-offs are verified against; public keys of signers go into the manifest.
         folder_root: the folder `releases/`.
         code_version: of the code that writes.
-        synthetic: whether the release is of synthetic records; must agree with its plan.
-        people: the registry that the sign-offs are verified against; public keys of signers go into the manifest.
         helplines: help lines for the brief, each with `region`, `name`, `contact`.
-        earlier: ids of releases published before, oldest first; empty for the first release of all.
         canary_recall: share of planted canaries that the scrub caught, by kind.
 
     Returns:
@@ -182,10 +179,8 @@ def write_release(
     Raises:
         CheckFailedError: a stop check failed, or none was made.
         NotApprovedError: a sign-off is missing or does not hold.
-        InternalError: a different or a damaged release lies there already, or `synthetic` contradicts the plan.
+        InternalError: a different or a damaged release lies there already.
     """
-    if synthetic != measured.plan.synthetic:
-        raise InternalError("A release must say of itself what its plan says: synthetic or not.")
     draft = _Draft(
         measured,
         tuple(checks),
@@ -193,7 +188,7 @@ def write_release(
         people,
         code_version,
         tuple(helplines),
-        tuple(earlier),
+        earlier_releases(folder_root, measured.quarter),
         dict(canary_recall or {}),
     )
     require_checks(draft.checks)

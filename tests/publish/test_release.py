@@ -29,7 +29,6 @@ def _write(measured: MeasuredRelease, people: People, root: Path, **changes: Any
         "checks": run_checks(measured),
         "signoffs": both_sign(measured, people),
         "code_version": "0.1.0",
-        "synthetic": measured.plan.synthetic,
         "helplines": HELPLINES,
         "canary_recall": {"EMAIL": 0.99},
     }
@@ -86,8 +85,6 @@ def test_every_file_says_synthetic(written: Release) -> None:
 def test_real_data_are_not_called_synthetic(people: People, tmp_path: Path) -> None:
     real = _write(build_measured(synthetic=False), people, tmp_path)
     assert not any(b"SYNTHETIC" in data for data in _files(real.folder).values())
-    with pytest.raises(InternalError):
-        _write(build_measured(synthetic=False), people, tmp_path, synthetic=True)
 
 
 def test_parquet_is_sorted_documented_and_in_its_release(written: Release, measured: MeasuredRelease) -> None:

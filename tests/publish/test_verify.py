@@ -23,7 +23,7 @@ from schemas.stages import MeasuredRelease, Release
 def original(measured: MeasuredRelease, people: People, tmp_path_factory: pytest.TempPathFactory) -> Release:
     signoffs = both_sign(measured, people)
     root = tmp_path_factory.mktemp("releases")
-    return write_release(measured, run_checks(measured), signoffs, root, "0.1.0", True, people=people)
+    return write_release(measured, run_checks(measured), signoffs, people, root, code_version="0.1.0")
 
 
 @pytest.fixture
@@ -149,8 +149,8 @@ def test_no_folder_is_a_usage_error(tmp_path: Path) -> None:
 
 
 def test_a_damaged_release_is_not_returned(measured: MeasuredRelease, people: People, tmp_path: Path) -> None:
-    arguments = (measured, run_checks(measured), both_sign(measured, people), tmp_path, "0.1.0", True)
-    release = write_release(*arguments, people=people)
+    arguments = (measured, run_checks(measured), both_sign(measured, people), people, tmp_path)
+    release = write_release(*arguments, code_version="0.1.0")
     (release.folder / "README.md").write_text("other")
     with pytest.raises(InternalError):
-        write_release(*arguments, people=people)
+        write_release(*arguments, code_version="0.1.0")

@@ -65,8 +65,8 @@ def _print_report(report) -> None:  # type: ignore[no-untyped-def]
         print_table("", ("code", "file", "row", "field", "what is wrong"), rows)
         if sum(report.counts.values()) > len(shown):
             say(f"{len(shown)} of {sum(report.counts.values())} findings shown; --json lists them.")
-        rows = ((code, n, FINDING_CODES[code].remedy) for code, n in sorted(report.counts.items()))
-        print_table("", ("code", "times", "what to do"), rows)
+        counts = ((code, n, FINDING_CODES[code].remedy) for code, n in sorted(report.counts.items()))
+        print_table("", ("code", "times", "what to do"), counts)
     verdict = "REFUSED as a whole" if report.refused else "would be accepted"
     say(f"{report.records} records, {report.quarantined} would be quarantined: the submission {verdict}.")
 

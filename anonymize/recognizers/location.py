@@ -1,0 +1,33 @@
+"""Places after the words that lead to them, and places named by a compass point or a kind of landscape."""
+
+import re
+
+from anonymize.recognizers.base import PatternLayer
+from anonymize.recognizers.names import name_run
+
+_IN = re.compile(r"\b(?:in|from|near|outside|around) ", re.IGNORECASE)
+_COMPASS = re.compile(
+    r"\b(?:north|south|east|west|new|port|lake|mount|mt|fort|ft|san|santa|los|las|el|la|le|saint|st|upper|lower|great|little|old)\.? (?=[^\W\d_]{3})",
+    re.IGNORECASE,
+)
+
+
+class LocationRecognizer(PatternLayer):
+    """A word that is not ordinary, after "live in", "from", "North" and their like."""
+
+    ENTITY = "LOCATION"
+    GATE = re.compile(r"[^\W\d_]{2}")
+    RULES = ()
+
+    def matches(self, text: str) -> list[tuple[int, int, float]]:
+        """Give the places that a cue introduces."""
+        found: list[tuple[int, int, float]] = []
+        for cue in _COMPASS.finditer(text):
+            run = name_run(text, cue.end(), most=2, capital_is_enough=False, typo_is_name=False)
+            if run:
+                found.append((cue.start(), run[1], 0.6))
+        for cue in _IN.finditer(text):
+            run = name_run(text, cue.end(), most=3, capital_is_enough=False, typo_is_name=False)
+            if run:
+                found.append((*run, 0.5))
+        return found

@@ -1,0 +1,47 @@
+"""Postal codes: shapes that can be nothing else, and plain digits after a word or a state."""
+
+import re
+
+from anonymize.recognizers.base import PatternLayer, Rule
+
+_STATE = (
+    "AL|AK|AZ|AR|CA|CO|CT|DE|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|OR|PA|RI|SC|SD|"
+    "TN|TX|UT|VT|VA|WA|WV|WI|WY|DC|PR|NSW|VIC|QLD|TAS|ACT"
+)
+
+
+class PostcodeRecognizer(PatternLayer):
+    """British, Irish, Canadian and Dutch shapes in any case; digits after zip, postcode, PLZ or a state."""
+
+    ENTITY = "POSTCODE"
+    GATE = re.compile(r"\d")
+    RULES = (
+        Rule(
+            re.compile(
+                r"(?<![\w-])(?:[A-PR-UWYZa-pr-uwyz][A-HK-Ya-hk-y]?\d[A-Za-z0-9]?) ?\d[ABD-HJLNP-UW-Zabd-hjlnp-uw-z]{2}(?!\w)"
+            ),
+            0.7,
+        ),
+        Rule(re.compile(r"(?<![\w-])[ABCEGHJ-NPRSTVXYabceghj-nprstvxy]\d[A-Za-z][ -]?\d[A-Za-z]\d(?!\w)"), 0.8),
+        Rule(re.compile(r"(?<![\w-])[ACDEFHKNPRTVWXYacdefhknprtvwxy]\d[\dWw] ?(?=[A-Za-z\d]{0,3}\d)[A-Za-z\d]{4}(?!\w)"), 0.5),
+        Rule(re.compile(r"(?<![\w-])[1-9]\d{3} [A-Z]{2}(?!\w)"), 0.5),
+        Rule(
+            re.compile(
+                r"(?i:\b(?:zip|zip ?code|post ?code|postal|postal code|plz|cap|cep|codigo postal|code postal)\b"
+                r"(?:\s(?:is|was|code|number|starts with)\b|[\s:=-]){0,4})(?P<code>\d{4,6}(?:-\d{3,4})?|[A-Za-z]{1,2}\d{1,2}[A-Za-z]?)(?!\w)"
+            ),
+            0.8,
+            "code",
+        ),
+        Rule(re.compile(rf"(?<!\w)(?:{_STATE})[ ,]{{1,2}}(?P<code>\d{{4,5}}(?:-\d{{4}})?)(?!\w)"), 0.7, "code"),
+        # In lower case "in 20190" and "or 10000" are words and a number: only the codes that are no words.
+        Rule(
+            re.compile(
+                rf"(?<!\w)(?!in|or|me|hi|ok|oh|pa|ma|de|id|la|al|act)(?:{_STATE.lower()})[ ,]{{1,2}}(?P<code>\d{{5}}(?:-\d{{4}})?)(?!\w)"
+            ),
+            0.7,
+            "code",
+        ),
+        Rule(re.compile(r"(?<![\w-])\d{5}-\d{4}(?![\w-])"), 0.7),
+        Rule(re.compile(r"(?<![\w.-])\d{5}-\d{3}(?![\w-])"), 0.6),
+    )

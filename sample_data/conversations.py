@@ -2,8 +2,9 @@
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class Span:
     start: int
     end: int
     kind: str
+    value: str  # what was planted; truth.json does not repeat it
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,21 @@ class _Piece:
     start: int = 0
     end: int = 0
     kind: str = ""
+    value: str = ""
 
 
 def _choose(rng: random.Random, options: Sequence[str]) -> str:
     return options[int(rng.random() * len(options))]
 
 
+def _shuffled(rng: random.Random, options: Sequence[str]) -> Iterator[str]:
+    """The options in a drawn order, over and over: nothing is said twice before all else was said."""
+    return cycle(sorted(options, key=lambda _: rng.random()))
+
+
 def _planted(sentence: str, value: str, kind: str) -> _Piece:
     start = sentence.index("{}")
-    return _Piece(sentence.replace("{}", value, 1), start, start + len(value), kind)
+    return _Piece(sentence.replace("{}", value, 1), start, start + len(value), kind, value)
 
 
 def read_conversations(path: Path) -> tuple[FileConversation, ...]:
@@ -99,7 +107,7 @@ def pii_pieces(p: SimulationParameters, rng: random.Random, language: str) -> li
     """Sentences with PII for one conversation, in groups: within a group the order matters (a name, and the name again)."""
     sentences, groups = PII_SENTENCES[language], []
     for kind, rate in p.pii_rates.items():
-        if rng.random() >= rate:
+        if rng.random() >= rate or kind not in sentences:
             continue
         value = PII_KINDS[kind](rng, language)
         if kind == "person_name" and rng.random() < p.lower_case_name_share:
@@ -127,7 +135,7 @@ def _join(pieces: list[_Piece], index: int) -> tuple[str, list[Span]]:
     for piece in pieces:
         text += " " if text else ""
         if piece.kind:
-            spans.append(Span(index, len(text) + piece.start, len(text) + piece.end, piece.kind))
+            spans.append(Span(index, len(text) + piece.start, len(text) + piece.end, piece.kind, piece.value))
         text += piece.text
     return text, spans
 
@@ -141,20 +149,23 @@ def from_templates(
     placed = _place(rng, pii_pieces(p, rng, language), users)
     offers = {i["turn"] for i in interventions if i["type"] in OFFERS_HELPLINE}
     mentioned = int(rng.random() * users) if rng.random() < p.helpline_rate else -1
-    name = ""
+    name, said = (
+        "",
+        {role: _shuffled(rng, lines[language]) for role, lines in (("user", USER_LINES), ("assistant", ASSISTANT_LINES))},
+    )
     turns, spans = [], []
     for index in range(1, count + 1):
         role = "user" if index % 2 else "assistant"
         if role == "user":
-            pieces = [_Piece(_choose(rng, USER_LINES[language])) for _ in range(1 + int(rng.random() * 3))]
+            pieces = [_Piece(next(said[role])) for _ in range(1 + int(rng.random() * 3))]
             if index // 2 == mentioned:
                 pieces.append(_Piece(_choose(rng, HELPLINE_MENTIONS[language])))
             for piece in placed[index // 2]:
                 pieces.insert(1 + int(rng.random() * len(pieces)), piece)
             pieces = _in_order(pieces, placed[index // 2])
-            name = next((q.text[q.start : q.end].split(" ")[0] for q in pieces if q.kind == "person_name"), name)
+            name = next((q.value.split(" ")[0] for q in pieces if q.kind == "person_name"), name)
         else:
-            pieces = [_Piece(_choose(rng, ASSISTANT_LINES[language])) for _ in range(1 + int(rng.random() * 2))]
+            pieces = [_Piece(next(said[role])) for _ in range(1 + int(rng.random() * 2))]
             if name and rng.random() < 0.15:
                 pieces.insert(0, _planted(ASSISTANT_NAMES[language], name, "person_name"))
             if index in offers:
@@ -222,5 +233,5 @@ def helpline_spans(turns: Sequence[dict[str, Any]], planted: Sequence[Span], num
         taken = [(s.start, s.end) for s in planted if s.turn == turn["index"]]
         for match in pattern.finditer(turn["text"]):
             if not any(start < match.end() and match.start() < end for start, end in taken):
-                found.append(Span(turn["index"], match.start(), match.end(), "helpline"))
+                found.append(Span(turn["index"], match.start(), match.end(), "helpline", match.group()))
     return tuple(found)

@@ -34,6 +34,7 @@ PII_RATES: Weights = {
     "ip_address": 0.05,
     "url": 0.07,
     "national_number": 0.06,
+    "insurance_number": 0.04,
     "account_number": 0.06,
     "card_number": 0.05,
     "last_four": 0.06,

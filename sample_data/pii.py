@@ -176,15 +176,14 @@ def _national_number(rng: random.Random, language: str) -> str:
     if language == "fr":
         body = f"{_number(rng, 1, 2)}{_digits(rng, 2)}{_number(rng, 1, 12):02d}75{_digits(rng, 3)}{_digits(rng, 3)}"
         return f"{body} {97 - int(body) % 97:02d}"  # the key of the French social security number
-    # Groups from 9xx are never given out as social security numbers.
-    american = f"9{_digits(rng, 2)}-{_number(rng, 70, 88)}-{_digits(rng, 4)}"
-    return _pick(
-        rng,
-        (
-            american,
-            f"{_letters(rng, 2, 'ABCEGHJKLMNPRSTWXYZ')} {_digits(rng, 2)} {_digits(rng, 2)} {_digits(rng, 2)} {_letters(rng, 1, 'ABCD')}",
-        ),
-    )
+    # Numbers that begin with 9 are never given out as social security numbers.
+    return f"9{_digits(rng, 2)}-{_number(rng, 70, 88)}-{_digits(rng, 4)}"
+
+
+def _insurance_number(rng: random.Random, language: str) -> str:
+    digits = [_digits(rng, 2) for _ in range(3)]
+    parts = (_letters(rng, 2, "ABCEGHJKLMNPRSTWXYZ"), *digits, _letters(rng, 1, "ABCD"))
+    return _pick(rng, (" ".join(parts), "".join(parts)))
 
 
 def _account_number(rng: random.Random, language: str) -> str:
@@ -244,6 +243,7 @@ PII_KINDS: Mapping[str, Callable[[random.Random, str], str]] = {
     "ip_address": _ip_address,
     "url": _url,
     "national_number": _national_number,
+    "insurance_number": _insurance_number,
     "account_number": _account_number,
     "card_number": _card_number,
     "last_four": _last_four,

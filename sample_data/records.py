@@ -43,6 +43,11 @@ def moment_text(quarter: Quarter, second: int) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def change_id(columns: QuarterColumns, kind: str, index: int) -> str:
+    """Id of a correction, withdrawal or other later row."""
+    return kind[0] + name_of(columns.parameters.seed, columns.quarter, kind, index)
+
+
 class RecordBuilder:
     """Builds the records of one quarter. Each call makes a new dict, which the caller may change."""
 
@@ -164,7 +169,7 @@ class RecordBuilder:
         """The correction that takes the place of what was sent at first: the record as drawn, under an id of its own."""
         record = self.new(index)
         record["supersedes"], record["supersedes_started_at"] = record["record_id"], record["started_at"]
-        record["record_id"] = self.change_id("correction", index)
+        record["record_id"] = change_id(self._c, "correction", index)
         record["record_status"] = "correction"
         record["risk"] = {**record["risk"], "label_source": "classifier_human_confirmed", "confidence": "high"}
         return record
@@ -173,15 +178,11 @@ class RecordBuilder:
         """The record as it counts in the end: itself, or its correction."""
         return self.correction(index) if self._c.changes.corrected[index] >= 0 else self.new(index)
 
-    def change_id(self, kind: str, index: int) -> str:
-        """Id of a correction, withdrawal or other later row."""
-        return kind[0] + name_of(self._c.parameters.seed, self._c.quarter, kind, index)
-
     def record_withdrawal(self, index: int) -> Record:
         """The row that takes one record back."""
         return {
             "domain": DOMAIN,
-            "record_id": self.change_id("withdrawal", index),
+            "record_id": change_id(self._c, "withdrawal", index),
             "record_status": "withdrawal",
             "scope": "record",
             "user_pseudonym": self._c.users.pseudonyms[self.user_of(index)],
@@ -194,7 +195,7 @@ class RecordBuilder:
         seconds = int((self._c.quarter.end - self._c.quarter.start).total_seconds())
         return {
             "domain": DOMAIN,
-            "record_id": self.change_id("user-withdrawal", user),
+            "record_id": change_id(self._c, "user-withdrawal", user),
             "record_status": "withdrawal",
             "scope": "user",
             "user_pseudonym": self._c.users.pseudonyms[user],

@@ -13,7 +13,7 @@ from sample_data.draws import name_of, stream
 from sample_data.generate import SimulatedQuarter
 from sample_data.malformed import MALFORMED_KINDS, Malformed, make
 from sample_data.outcome_plants import DOMAIN
-from sample_data.records import Record, moment_text
+from sample_data.records import Record, change_id, moment_text
 from schemas.periods import period_bounds
 
 MAX_MALFORMED_SHARE = 0.045  # the pool refuses a submission with more than 5 %
@@ -98,7 +98,7 @@ class RowMaker:
         if plan.number > 0 and company < self._p.withdrawn_submissions:
             row = {
                 "domain": DOMAIN,
-                "record_id": self._builder.change_id("submission-withdrawal", company),
+                "record_id": change_id(self._s.columns, "submission-withdrawal", company),
                 "record_status": "withdrawal",
                 "scope": "submission",
                 "submission_id": plan.first_submission_id,

@@ -9,7 +9,7 @@ from pathlib import Path
 from sample_data.generate import SimulatedQuarter, generate_quarter
 from sample_data.packing import data_file, pack, signed_manifest
 from sample_data.parameters import SimulationParameters
-from sample_data.submission_rows import Row, RowMaker, SubmissionPlan, submission_plans
+from sample_data.submission_rows import Row, RowMaker, SubmissionPlan, malformed_queue, submission_plans
 from sample_data.texts import TextSource
 from sample_data.truth import CompanyCounts, SubmissionTruth, Truth
 from schemas.errors import InternalError, UsageError
@@ -51,18 +51,17 @@ def simulate(
     _clear(out)
     tell = progress or (lambda step, share: None)
     texts, truth = TextSource(parameters, conversations), Truth(parameters)
-    steps, next_kind = len(parameters.quarter_list) * parameters.companies, 0
+    steps, kinds = len(parameters.quarter_list) * parameters.companies, malformed_queue(parameters.seed)
     _write_registry(out, parameters)  # first: it marks the folder as ours
     for q, quarter in enumerate(parameters.quarter_list):
         simulated = generate_quarter(parameters, quarter)
-        maker = RowMaker(simulated, texts.of(simulated), next_kind)
+        maker = RowMaker(simulated, texts.of(simulated), kinds)
         truth.counts[str(quarter)] = {}
         for c, company in enumerate(parameters.company_ids):
             tell(f"{company} {quarter}", (q * parameters.companies + c) / steps)
             counts = truth.counts[str(quarter)][company] = _valid_counts(simulated, c)
             for plan in submission_plans(simulated, company):
                 _write_submission(out, maker, plan, quarter, truth, counts)
-        next_kind = maker.next_kind
     truth.write(out / "truth.json")
     tell("done", 1.0)
     return truth

@@ -45,10 +45,16 @@ class SubmissionPlan:
 TextOf = Callable[[int, Record], Conversation | None]
 
 
-class RowMaker:
-    """Makes the rows of a quarter's submissions."""
+def malformed_queue(seed: int) -> list[Malformed]:
+    """All kinds in an order that follows from the seed; they are taken in turn."""
+    kinds = list(MALFORMED_KINDS.values())
+    return [kinds[k] for k in stream(seed, "malformed kinds").permutation(len(kinds))]
 
-    def __init__(self, simulated: SimulatedQuarter, text_of: TextOf, next_kind: int = 0) -> None:
+
+class RowMaker:
+    """Makes the rows of a quarter's submissions. `kinds` is the queue of malformed kinds, shared by all quarters."""
+
+    def __init__(self, simulated: SimulatedQuarter, text_of: TextOf, kinds: list[Malformed]) -> None:
         self._s, self._text_of = simulated, text_of
         self._c: Changes = simulated.columns.changes
         p, records = simulated.columns.parameters, simulated.columns.records
@@ -58,8 +64,7 @@ class RowMaker:
         n = len(records.user)
         self._file, self._again = rng.integers(0, p.files_per_submission, n), rng.integers(0, p.files_per_submission, n)
         self._place, self._gap = rng.random(n), rng.random(n)
-        every, self.next_kind = list(MALFORMED_KINDS.values()), next_kind
-        self._kinds = [every[k] for k in stream(p.seed, "malformed kinds").permutation(len(every))]  # taken in turn
+        self.kinds = kinds
 
     def rows(self, plan: SubmissionPlan) -> list[list[Row]]:
         """The rows of each file, in order."""
@@ -123,14 +128,13 @@ class RowMaker:
         for n in range(count):
             other = self._builder.new(int(others[int(rng.integers(len(others)))])) if len(others) else None
             frame = {**self._frame(plan), "other": other}
-            for _ in self._kinds:  # the next kind that these files lend themselves to
-                kind = self._kinds[self.next_kind % len(self._kinds)]
-                self.next_kind += 1
-                row = self._broken(plan, kind, files, frame, rng, n)
-                if row is not None:
+            for kind in self.kinds:  # the first that these files lend themselves to; the others wait
+                if self._add_broken(plan, kind, files, frame, rng, n):
+                    self.kinds.remove(kind)
+                    self.kinds.append(kind)
                     break
 
-    def _broken(
+    def _add_broken(
         self,
         plan: SubmissionPlan,
         kind: Malformed,
@@ -138,11 +142,11 @@ class RowMaker:
         frame: Mapping[str, Any],
         rng: np.random.Generator,
         n: int,
-    ) -> Row | None:
-        """Adds a malformed record of one kind to a file that can hold it, if there is one, and returns its row."""
+    ) -> bool:
+        """Adds a malformed record of one kind to a file that can hold it; says whether there is one."""
         fitting = [i for i, f in enumerate(plan.formats) if files[i] and not (kind.jsonl_only and f == "parquet")]
         if not fitting:
-            return None
+            return False
         file = files[fitting[int(rng.integers(len(fitting)))]]
         good = [row for row in file if row.what == "new" and _user(row) != _user_of(frame["other"])]
         start = int(rng.integers(max(1, len(good))))
@@ -150,14 +154,13 @@ class RowMaker:
         record_id = "m" + name_of(self._p.seed, plan.submission_id, "malformed", n)
         made = make(kind, [b.content for b in bases if isinstance(b.content, dict)], record_id, frame)
         if made is None:
-            return None
+            return False
         content, number = made
         # After the record that it was made from: the first of two with one id counts.
         place = bases[number].place
         place += (1 - place) * float(rng.random())
-        row = Row(content, place, "malformed", malformed=kind)
-        file.append(row)
-        return row
+        file.append(Row(content, place, "malformed", malformed=kind))
+        return True
 
     def _frame(self, plan: SubmissionPlan) -> Mapping[str, Any]:
         quarter = self._s.quarter

@@ -1,39 +1,202 @@
-"""The pattern brief: for now a page that says what it will hold."""
+"""The pattern brief as one HTML page: what was seen, how sure it is, and what cannot be told."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
-from publish.cells import ReleaseCells
+from publish.cells import Cell, ReleaseCells
+from publish.charts import Point, interval_chart
+from publish.claims import estimate_of, show
+from publish.content import release_id
+from publish.findings import (
+    QUESTIONS,
+    Finding,
+    depth_cells,
+    depth_measures,
+    family_size,
+    find,
+    intervention_cells,
+    intervention_measures,
+    length_bands,
+)
 from publish.parquet import SYNTHETIC_NOTICE
+from publish.regions import by_region
+from publish.templating import render
+from schemas.keys import KEYS
+from schemas.plan import Measure
 from schemas.stages import MeasuredRelease
+from schemas.tables import TABLES, Status
+
+SHOWN_SENTENCES = 2  # of each question in the reading part; the appendix has all
+SHOWN_LINES = 2  # help lines of each region of the plan in the reading part; the appendix has all
 
 
 @dataclass(frozen=True)
 class Brief:
-    """The brief as one HTML page."""
+    """The brief as one self-contained HTML page, and the claims that it makes."""
 
     html: str
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True)
-class Pdf:
-    """The brief as PDF, or why it was skipped."""
+class Chart:
+    """One chart with its caption and what it had to leave out."""
 
-    data: bytes | None
-    skipped: str = ""
-
-
-def brief_claims(cells: ReleaseCells) -> list[str]:
-    """The claims that the brief makes."""
-    return []
+    svg: str
+    caption: str
+    left_out: str
 
 
-def render_brief(measured: MeasuredRelease, helplines: Sequence[Mapping[str, str]], earlier: Sequence[str]) -> Brief:
-    """The brief of a release."""
-    return Brief(f"<!doctype html><title>Pattern brief</title><p>{SYNTHETIC_NOTICE if measured.plan.synthetic else ''}</p>")
+def brief_claims(cells: ReleaseCells) -> list[Finding]:
+    """The claims that the brief of a release makes: those of its pre-registered family that the cells support."""
+    return find(cells)
 
 
-def render_pdf(html: str, at: datetime) -> Pdf:
-    """The same as PDF."""
-    return Pdf(None, "not yet made")
+def _points(cells: ReleaseCells, listed: Sequence[Cell], key: str, panel: str) -> tuple[list[Point], list[str]]:
+    points, left_out = [], []
+    for cell in listed:
+        reading, label = cells.read(cell), KEYS[key].label(cell.code(key))
+        rate = estimate_of(reading, "rate")
+        if rate is None:
+            left_out.append(label)
+        else:
+            value, low, high = (min(max(end, 0.0), 1.0) for end in (rate.value, rate.low, rate.high))
+            points.append(Point(label, panel, value, low, high, reading.status))
+    return points, left_out
+
+
+def _chart(
+    cells: ReleaseCells, panels: Sequence[tuple[str, Sequence[Cell]]], key: str, name: str, caption: str, across: bool
+) -> Chart:
+    points: list[Point] = []
+    gaps = []
+    for panel, listed in panels:
+        found, left_out = _points(cells, listed, key, panel)
+        points += found
+        gaps += [f"{panel}: {', '.join(left_out)}"] if left_out else []
+    order = {KEYS[key].label(cell.code(key)): place for place, cell in enumerate(c for _, listed in panels for c in listed)}
+    points.sort(key=lambda point: order[point.label])  # a row that only one panel has keeps its place
+    told = "; ".join(f"{p.panel}, {p.label}: {100 * p.value:.0f} % ({100 * p.low:.0f} to {100 * p.high:.0f})" for p in points)
+    svg = ""
+    if points:
+        title = "share of known outcomes, with interval" if across and len(panels) < 3 else "share of known outcomes"
+        svg = interval_chart(points, title, f"{caption} {told}.", name, across)
+    return Chart(svg, caption, "; ".join(gaps))
+
+
+def _charts(cells: ReleaseCells) -> dict[str, Chart]:
+    asked = intervention_measures(cells.plan)
+    main = [m for m in asked if QUESTIONS[m.outcome_kind].compared]
+    other = [m for m in asked if not QUESTIONS[m.outcome_kind].compared]
+    depth = depth_measures(cells.plan)
+    seen = "What was seen after each intervention: share of known outcomes with interval. In the contract's order, no ranking."
+
+    def by_intervention(measures: Sequence[Measure]) -> list[tuple[str, list[Cell]]]:
+        return [(QUESTIONS[m.outcome_kind].title, intervention_cells(cells, m)) for m in measures]
+
+    whole = [(QUESTIONS[m.outcome_kind].title, depth_cells(m)) for m in depth]
+    within = [(f"{band} turns", depth_cells(m, band)) for m in depth for band in length_bands(m)]
+    return {
+        "seen": _chart(cells, by_intervention(main), "intervention", "seen", seen, True),
+        "other": _chart(cells, by_intervention(other), "intervention", "other", seen, True),
+        "depth": _chart(
+            cells, whole, "depth_band", "depth", "Engaged replies by turn of the intervention, over all conversations.", False
+        ),
+        "length": _chart(
+            cells,
+            within,
+            "depth_band",
+            "length",
+            "Engaged replies by turn of the intervention (rows), within conversations of one length: short and long not mixed.",
+            True,
+        ),
+    }
+
+
+def _statuses(cells: ReleaseCells) -> list[dict[str, Any]]:
+    rows = []
+    for name, table in cells.tables.items():
+        counts = Counter(table.columns["status"])
+        rows.append({"title": TABLES[name].title, **{status.value: counts[status.value] for status in Status}})
+    return rows
+
+
+def _listing(cells: ReleaseCells) -> list[dict[str, Any]]:
+    """The one-way marginals of measures without outcome, as rows of (label, number with interval, status)."""
+    found = []
+    for measure, marginal, listed in cells.marginals():
+        if len(marginal) == 1 and not measure.outcome_kind and marginal[0] != "week":
+            key, rows = KEYS[marginal[0]], []
+            for cell in listed:
+                reading = cells.read(cell)
+                estimate = estimate_of(reading, "estimate")
+                shown = show(estimate, "estimate") if estimate else "withheld"
+                rows.append({"label": key.label(cell.code(key.name)), "shown": shown, "status": reading.status})
+            found.append({"title": f"Users by {key.description.split(';')[0]}", "rows": rows})
+    return found
+
+
+def _sentences(findings: Sequence[Finding], topics: Sequence[str]) -> list[dict[str, Any]]:
+    rows = []
+    for topic in topics:
+        listed = sorted((f for f in findings if f.topic == topic), key=lambda f: -f.size)
+        rows.append({"shown": listed[:SHOWN_SENTENCES], "more": len(listed[SHOWN_SENTENCES:])})
+    return rows
+
+
+def _values(measured: MeasuredRelease, helplines: Sequence[Mapping[str, str]], earlier: Sequence[str]) -> dict[str, Any]:
+    plan = measured.plan
+    regions = by_region(helplines, plan.release_plan.regions)
+    near = [region for region in regions if region.region in plan.release_plan.regions]
+    return {
+        "release": release_id(measured.quarter, measured.version),
+        "quarter": f"{measured.quarter.year} Q{measured.quarter.number}",
+        "version": measured.version,
+        "reason": plan.reason,
+        "notice": SYNTHETIC_NOTICE if plan.synthetic else "",
+        "plan": plan,
+        "privacy": plan.privacy,
+        "spend": measured.spend,
+        "earlier": tuple(earlier),
+        "not_collected": plan.not_collected,
+        "near": [(region.name, region.lines[:SHOWN_LINES]) for region in near],
+        "regions": regions,
+    }
+
+
+def render_brief(
+    measured: MeasuredRelease, helplines: Sequence[Mapping[str, str]], earlier: Sequence[str], charts: bool = True
+) -> Brief:
+    """The brief of a release. The same release gives the same bytes.
+
+    Args:
+        measured: the release.
+        helplines: help lines, each with `region`, `name`, `contact`.
+        earlier: ids of the releases of earlier quarters, oldest first.
+        charts: False leaves the charts out, where only the claims are to be checked.
+
+    Raises:
+        CheckFailedError: a claim is not supported by its cells.
+    """
+    cells = ReleaseCells(measured)
+    findings = brief_claims(cells)
+    compared = [m.name for m in intervention_measures(cells.plan) if QUESTIONS[m.outcome_kind].compared]
+    described = [m.name for m in intervention_measures(cells.plan) if not QUESTIONS[m.outcome_kind].compared]
+    depth = [m.name for m in depth_measures(cells.plan)]
+    html = render(
+        "brief.html.j2",
+        **_values(measured, helplines, earlier),
+        charts=_charts(cells) if charts else {},
+        seen=_sentences(findings, compared),
+        described=_sentences(findings, described),
+        depth=_sentences(findings, depth),
+        length=_sentences(findings, [f"{name}/length" for name in depth]),
+        findings=findings,
+        family=family_size(cells),
+        supported=sum(bool(finding.claim.asserts) for finding in findings),
+        statuses=_statuses(cells),
+        listing=_listing(cells),
+    )
+    return Brief(html, tuple(findings))

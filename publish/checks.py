@@ -217,7 +217,7 @@ def check_brief(inspection: Inspection) -> Outcome:
 
     try:
         claims = brief_claims(inspection.cells)
-        render_brief(inspection.measured, helplines=(), earlier=())
+        render_brief(inspection.measured, helplines=(), earlier=(), charts=False)
     except CommonsError:
         return False, "The brief does not render: a claim is not supported by its cells."
     return True, f"The brief renders; {len(claims)} claims are supported by their cells."

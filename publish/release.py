@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from publish.brief import render_brief, render_pdf
+from publish.brief import render_brief
 from publish.card import data_card
 from publish.catalog import earlier_releases, json_bytes, sync_folder, write_catalog, write_synced
 from publish.content import digest_of, release_id, release_rows
 from publish.parquet import SYNTHETIC_NOTICE, parquet_bytes
+from publish.pdf import render_pdf
 from publish.signoff import People, SignedContent, signoff_entry, verify_signoffs
 from publish.store import require_checks
 from publish.verify import MANIFEST, SUMS, manifest_of, verify_release

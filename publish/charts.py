@@ -1,0 +1,106 @@
+"""Charts of the brief: one style, one font, every point with its interval, as SVG that needs nothing else."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import Any
+
+FONT = "DejaVu Sans, Verdana, sans-serif"
+INK, SOFT, ACCENT = "#1a1a1a", "#6b6b6b", "#1b4965"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a chart: a rate with its interval (shares from 0 to 1), its row, its panel, and how sure it is."""
+
+    label: str
+    panel: str
+    value: float
+    low: float
+    high: float
+    status: str
+
+
+def _style(chart: Any) -> Any:
+    return chart.configure(
+        font=FONT,
+        aria=False,
+        padding={"left": 8, "right": 16, "top": 8, "bottom": 8},
+        axis={
+            "labelFontSize": 11,
+            "titleFontSize": 11,
+            "titleFontWeight": "normal",
+            "labelColor": INK,
+            "titleColor": INK,
+            "labelLimit": 260,
+            "gridColor": "#dddddd",
+            "domainColor": SOFT,
+        },
+        header={"labelFontSize": 12, "labelFontWeight": "bold", "labelColor": INK, "title": None},
+        legend={"labelFontSize": 11, "title": None, "orient": "bottom", "labelLimit": 420, "symbolSize": 70},
+        view={"stroke": "#cccccc"},
+    )
+
+
+def _layers(points: Sequence[Point], across: bool, title: str | None, size: tuple[int, int]) -> Any:
+    import altair as alt
+
+    values = [asdict(point) | {"shown": "published" if point.status == "ok" else "too noisy to stand alone"} for point in points]
+    order = list(dict.fromkeys(point.label for point in points))
+    scale, axis = alt.Scale(domain=[0, 1]), alt.Axis(format="%", title=title, values=[0, 0.25, 0.5, 0.75, 1])
+    labels = alt.Axis(title=None if across else "turn of the intervention", labelAngle=0, grid=False)
+    number, band = ("x", "y") if across else ("y", "x")
+    along = {
+        number: (alt.X if across else alt.Y)("low:Q", scale=scale, axis=axis),
+        f"{number}2": (alt.X2 if across else alt.Y2)("high:Q"),
+        band: (alt.Y if across else alt.X)("label:N", sort=order, axis=labels),
+    }
+    at = {number: (alt.X if across else alt.Y)("value:Q", scale=scale, axis=axis), band: along[band]}
+    kinds = ["published", "too noisy to stand alone"]
+    fill = alt.Fill("shown:N", scale=alt.Scale(domain=kinds, range=[ACCENT, "#ffffff"]), legend=alt.Legend(title=None))
+    base = alt.Chart(alt.InlineData(values=values))
+    rule = base.mark_rule(color=ACCENT, strokeWidth=1.6).encode(**along)
+    point = base.mark_point(size=30, stroke=ACCENT, strokeWidth=1.4, opacity=1).encode(fill=fill, **at)
+    return alt.layer(rule, point).properties(width=size[0], height=size[1])
+
+
+def interval_chart(points: Sequence[Point], axis_title: str, alt_text: str, name: str, across: bool = True) -> str:
+    """Points with intervals as an SVG element with a title and a description.
+
+    Args:
+        points: in the order in which rows (`across`) or columns are to stand; panels side by side in order of appearance.
+        axis_title: what the numbers are.
+        alt_text: what a reader who cannot see it should know.
+        name: prefix that keeps ids unique within the page.
+        across: rates along x and labels down (True), or rates up and labels along x.
+
+    Returns:
+        An `<svg role="img">` element. The same points give the same bytes.
+    """
+    import altair as alt
+    import vl_convert
+
+    panels = list(dict.fromkeys(point.panel for point in points))
+    rows = len({point.label for point in points})
+    width = 480 // len(panels) - 6 * (len(panels) > 2) if across else 640
+    size = (width, 13 * rows + 6) if across else (width, 110)
+    # Titles of many narrow panels would run into one another: there the caption says it.
+    layered = _layers(points, across, axis_title if len(panels) < 3 else None, size)
+    if len(panels) > 1:
+        layered = layered.facet(column=alt.Column("panel:N", sort=panels), spacing=18)
+    svg: str = vl_convert.vegalite_to_svg(_style(layered).to_dict())
+    return _accessible(svg, alt_text, name)
+
+
+def _accessible(svg: str, alt_text: str, name: str) -> str:
+    """Gives an SVG a role, title and description, ids of its own, and a size that fits its page."""
+    svg = svg[svg.index("<svg") :]
+    for identifier in dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg)):
+        svg = svg.replace(f'id="{identifier}"', f'id="{name}-{identifier}"').replace(
+            f"url(#{identifier})", f"url(#{name}-{identifier})"
+        )
+    head, body = svg.split(">", 1)
+    told = escape(alt_text)
+    title = f'<title id="{name}-title">{told}</title>'
+    return f'{head} role="img" aria-labelledby="{name}-title" aria-label="{told}">{title}<desc>{told}</desc>{body}'

@@ -1,0 +1,263 @@
+"""Claims: sentences that are bound to cells. A sentence that its cells do not support cannot be rendered."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import sqrt
+from statistics import NormalDist
+from typing import Literal
+
+from publish.cells import Cell, Reading, ReleaseCells
+from schemas.errors import CheckFailedError
+from schemas.keys import KEYS
+from schemas.tables import Status
+
+MeasuredColumn = Literal["rate", "estimate"]
+
+
+class Kind(StrEnum):
+    """How much a sentence may say: only `randomised` may speak of causes."""
+
+    DESCRIPTIVE = "descriptive"
+    ASSOCIATION = "association"
+    RANDOMISED = "randomised"
+
+
+class Direction(StrEnum):
+    """Which way a comparison or a trend goes."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number of a sentence: a column of a cell. Shown with its interval, always."""
+
+    cell: Cell
+    column: MeasuredColumn = "rate"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Asserts that quantity `a` is higher (or lower) than quantity `b`; `name` shows the difference in the text."""
+
+    name: str
+    a: str
+    b: str
+    direction: Direction
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Asserts that quantities, in order, rise (`higher`) or fall (`lower`): the slope over their places."""
+
+    names: tuple[str, ...]
+    direction: Direction
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence. `{a}` in its text shows quantity `a`, `{a.depth_band}` the plain label of that key of its cell."""
+
+    kind: Kind
+    text: str
+    quantities: Mapping[str, Quantity]
+    asserts: tuple[Difference | Trend, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with an interval of a stated width."""
+
+    value: float
+    low: float
+    high: float
+
+
+_PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
+_WORDS: Mapping[Direction, re.Pattern[str]] = {
+    Direction.HIGHER: re.compile(r"\b(more|higher|greater|larger|ris(es|ing)|rose|grew|grows|most|best|highest|largest)\b", re.I),
+    Direction.LOWER: re.compile(
+        r"\b(less|fewer|lower|smaller|rarer|falls?|fell|falling|fad(es|ed|ing)|drop(s|ped)?|declin\w+|least|worst|lowest)\b", re.I
+    ),
+}
+_CAUSAL = re.compile(
+    r"\b(works?|worked|working|caus\w+|effects?|effective\w*|impact\w*|reduc\w+|prevent\w*|improv\w+|because|thanks to|due to"
+    r"|lead(s|ing)? to|led to|result(s|ed|ing)? in|help(s|ed|ing)?|protect\w*|sav(e|es|ed|ing)|rais(es|ed|ing)|lower(s|ed|ing)"
+    r"|increas\w+|decreas\w+|mak(es|ing)|made|trigger\w*|driv(es|en|ing)|deters?|deterred|brings?|brought)\b",
+    re.I,
+)
+
+
+def family_z(confidence: float, comparisons: int) -> float:
+    """Two-sided normal quantile at which a family of comparisons errs at most once in 1 / (1 - confidence) (Bonferroni)."""
+    return NormalDist().inv_cdf(1 - (1 - confidence) / 2 / max(comparisons, 1))
+
+
+def estimate_of(reading: Reading, column: MeasuredColumn) -> Estimate | None:
+    """A column of a reading with its published interval; None where there is none."""
+    if column == "rate":
+        value, low, high = reading.rate, reading.rate_ci_low, reading.rate_ci_high
+    else:
+        value, low, high = reading.estimate, reading.ci_low, reading.ci_high
+    return None if value is None or low is None or high is None else Estimate(value, low, high)
+
+
+def _widths(estimate: Estimate, column: MeasuredColumn) -> tuple[float, float]:
+    below, above = estimate.value - estimate.low, estimate.high - estimate.value
+    if column == "rate":  # an end at 0 or 1 was cut there: the other side tells how wide it would be
+        below = max(below, above) if estimate.low <= 0 else below
+        above = max(below, above) if estimate.high >= 1 else above
+    return below, above
+
+
+def difference(a: tuple[Cell, Estimate], b: tuple[Cell, Estimate], column: MeasuredColumn, stretch: float) -> Estimate:
+    """Difference of two quantities with an interval from theirs (MOVER: Zou and Donner 2008), stretched for multiplicity.
+
+    Shares of one denominator pull against each other: for them the widths add up in full, which is never too narrow.
+    """
+    (cell_a, one), (cell_b, other) = a, b
+    below_a, above_a = _widths(one, column)
+    below_b, above_b = _widths(other, column)
+    shared = column == "rate" and cell_a.without("outcome") == cell_b.without("outcome")
+    down = below_a + above_b if shared else sqrt(below_a**2 + above_b**2)
+    up = above_a + below_b if shared else sqrt(above_a**2 + below_b**2)
+    value = one.value - other.value
+    return Estimate(value, value - stretch * down, value + stretch * up)
+
+
+def slope(estimates: list[Estimate], column: MeasuredColumn, z: float, stretch: float) -> Estimate:
+    """Weighted least-squares slope over the places of the estimates, with its interval; `z` is that of their intervals."""
+    weights = [(2 * z / max(sum(_widths(e, column)), 1e-12)) ** 2 for e in estimates]
+    total = sum(weights)
+    centre = sum(w * x for x, w in enumerate(weights)) / total
+    spread = sum(w * (x - centre) ** 2 for x, w in enumerate(weights))
+    value = sum(w * (x - centre) * e.value for x, (w, e) in enumerate(zip(weights, estimates, strict=True))) / spread
+    half = stretch * z / sqrt(spread)
+    return Estimate(value, value - half, value + half)
+
+
+class ClaimChecker:
+    """Checks and renders claims against the cells of one release.
+
+    `comparisons` is the size of the whole family that was looked at, not only of what is said: looking at many and saying
+    the few that stand out is how chance gets into print.
+    """
+
+    def __init__(self, cells: ReleaseCells, comparisons: int) -> None:
+        self.cells, self.comparisons = cells, comparisons
+        confidence = cells.measured.plan.privacy.confidence
+        self.z = family_z(confidence, 1)
+        self.stretch = family_z(confidence, comparisons) / self.z
+
+    def objections(self, claim: Claim) -> list[str]:
+        """Why the cells or the wording do not support a claim; empty where they do. Fixed texts."""
+        found = self._wording(claim)
+        if missing := self._unsupported(claim):
+            return [*found, *missing]  # without numbers there is nothing to compare
+        return found + [objection for assertion in claim.asserts for objection in self._assertion(claim, assertion)]
+
+    def render(self, claim: Claim) -> str:
+        """The sentence with its numbers.
+
+        Raises:
+            CheckFailedError: the cells or the wording do not support it; the message says why and which sentence.
+        """
+        if found := self.objections(claim):
+            raise CheckFailedError(
+                f"A claim is not supported: {'; '.join(found)}. The sentence: {claim.text}",
+                "Say what the cells support, or leave the sentence out.",
+            )
+        return _PLACE.sub(lambda place: self._shown(claim, place[1], place[2]), claim.text)
+
+    def compare(self, claim: Claim, assertion: Difference) -> Estimate:
+        """The difference that a claim asserts, with its interval over the whole family."""
+        a, b = claim.quantities[assertion.a], claim.quantities[assertion.b]
+        return difference((a.cell, self._estimate(a)), (b.cell, self._estimate(b)), a.column, self.stretch)
+
+    def _estimate(self, quantity: Quantity) -> Estimate:
+        found = estimate_of(self.cells.read(quantity.cell), quantity.column)
+        if found is None:
+            raise CheckFailedError("A claim names a cell that holds no number.", "Leave the sentence out.")
+        return found
+
+    def _wording(self, claim: Claim) -> list[str]:
+        static = _PLACE.sub(" ", claim.text)
+        places = [(place[1], place[2]) for place in _PLACE.finditer(claim.text)]
+        asserted = {assertion.direction for assertion in claim.asserts}
+        said = {direction for direction, words in _WORDS.items() if words.search(static)}
+        differences = {assertion.name for assertion in claim.asserts if isinstance(assertion, Difference)}
+        found = []
+        if claim.kind is not Kind.RANDOMISED and _CAUSAL.search(static):
+            found.append("causal wording is for randomised comparisons only")
+        if claim.kind is Kind.RANDOMISED and any(q.cell.code("design") != "randomised" for q in claim.quantities.values()):
+            found.append("it is called randomised, its cells are not")
+        if re.search(r"\d", static):
+            found.append("a number does not come from a cell")
+        if said - asserted:
+            found.append("it compares, or points a way, that it does not assert")
+        if asserted - said and asserted:
+            found.append("it asserts a comparison that its words do not say")
+        if {name for name, _ in places} - set(claim.quantities) - differences:
+            found.append("it shows a quantity that it does not name")
+        if not claim.quantities:
+            found.append("it names no cell")
+        return found
+
+    def _unsupported(self, claim: Claim) -> list[str]:
+        found = []
+        for quantity in claim.quantities.values():
+            reading = self.cells.read(quantity.cell)
+            if reading.status != Status.OK:
+                found.append(f"a cell has the status {reading.status}")
+            elif estimate_of(reading, quantity.column) is None:
+                found.append("a cell has no such number")
+        return list(dict.fromkeys(found))
+
+    def _assertion(self, claim: Claim, assertion: Difference | Trend) -> list[str]:
+        if isinstance(assertion, Difference):
+            columns = {claim.quantities[name].column for name in (assertion.a, assertion.b)}
+            if len(columns) != 1:
+                return ["it compares a rate with an estimate"]
+            result = self.compare(claim, assertion)
+            what = "the interval of a difference holds zero or lies the other way"
+        else:
+            quantities = [claim.quantities[name] for name in assertion.names]
+            if len(quantities) < 3 or len({q.column for q in quantities}) != 1:
+                return ["a trend needs three cells or more of one kind"]
+            result = slope([self._estimate(q) for q in quantities], quantities[0].column, self.z, self.stretch)
+            what = "the interval of a trend holds zero or lies the other way"
+        holds = result.low > 0 if assertion.direction is Direction.HIGHER else result.high < 0
+        return [] if holds else [what]
+
+    def _shown(self, claim: Claim, name: str, key: str | None) -> str:
+        for assertion in claim.asserts:
+            if isinstance(assertion, Difference) and assertion.name == name:
+                return show_difference(self.compare(claim, assertion), claim.quantities[assertion.a].column)
+        quantity = claim.quantities[name]
+        if key is not None:
+            return KEYS[key].label(quantity.cell.code(key))
+        return show(self._estimate(quantity), quantity.column)
+
+
+_FIRM = "\u00a0"  # a space at which no line breaks: a number stays with its unit and its interval
+
+
+def show(estimate: Estimate, column: MeasuredColumn) -> str:
+    """A number with its interval, as readers see it: percent for rates, users-equivalent else."""
+    if column == "rate":
+        shown = f"{100 * estimate.value:.0f} % ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
+    else:
+        shown = f"{estimate.value:,.0f} ({max(estimate.low, 0):,.0f} to {estimate.high:,.0f})"
+    return shown.replace(" ", _FIRM)
+
+
+def show_difference(estimate: Estimate, column: MeasuredColumn) -> str:
+    """A difference with its interval: percentage points for rates."""
+    if column == "rate":
+        shown = f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
+    else:
+        shown = f"{estimate.value:+,.0f} ({estimate.low:+,.0f} to {estimate.high:+,.0f})"
+    return shown.replace(" ", _FIRM)

@@ -208,7 +208,7 @@ def from_file(p: SimulationParameters, rng: random.Random, source: FileConversat
 
 def _plant(rng: random.Random, text: str, pieces: list[_Piece], index: int) -> tuple[str, list[Span]]:
     room = MAX_TURN_CHARACTERS - sum(len(piece.text) + 1 for piece in pieces)
-    text = text.encode("utf-8", "replace").decode()[:room]
+    text = text[:room]
     if not pieces:
         return text, []
     sentences = _BOUNDARY.split(text) if text else []

@@ -151,9 +151,22 @@ def _block(
         hit = after_release[chosen] & (kind == names.index(p.model_release.intervention))
         chance = chance + np.where(hit, p.model_release.change, 0.0)
     probabilities = _vectors(plant, np.clip(chance, MIN_CHANCE, MAX_CHANCE))
-    value = pick_by(rng.random(len(chosen)), probabilities)
+    uniform = _uniform(p, quarter, rng, plant, len(users.company), records.user[record])
+    value = pick_by(uniform, probabilities)
     basis = pick(rng, codes("basis"), {"observed": 0.7, "inferred": 0.25, "user_reported": 0.05}, len(chosen))
     return OutcomeBlock(plant, chosen, value, basis, probabilities)
+
+
+def _uniform(
+    p: SimulationParameters, quarter: Quarter, rng: np.random.Generator, plant: OutcomePlant, users: int, user: Ints
+) -> Floats:
+    """One uniform number for each outcome; some share that of their user, which leaves each one's distribution as it is."""
+    own = rng.random(len(user))
+    if not p.user_correlation:
+        return own
+    shared = stream(p.seed, quarter, "disposition", plant.kind, plant.window)
+    together = shared.random(len(user)) < p.user_correlation
+    return np.where(together, shared.random(users)[user], own)
 
 
 def _vectors(plant: OutcomePlant, chance: Floats) -> Floats:

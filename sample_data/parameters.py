@@ -56,6 +56,7 @@ class SimulationParameters(BaseModel):
     company_sizes: tuple[float, ...] = Field(
         default=(), description="share of users by company; empty: fairly even (.38/.33/.29)"
     )
+    joining: Mapping[str, str] = Field(default={}, description="first quarter of companies that join after the first one")
     quarters: int = Field(default=2, ge=1, le=16, description="number of consecutive quarters")
     first_quarter: str = Field(default="2026Q1", description="the first of them")
     users: int = Field(default=12_000, ge=1, description="users in each quarter, over all companies")
@@ -129,6 +130,10 @@ class SimulationParameters(BaseModel):
     outcomes: tuple[OutcomePlant, ...] = Field(
         default=DEFAULT_OUTCOMES, description="what is seen after interventions: effects, fading with depth, unknown, pending"
     )
+    user_correlation: Share = Field(
+        default=0.0,
+        description="share of a user's outcomes of one kind that follow one draw of the user; the probabilities stay as they are",
+    )
     model_release: ModelRelease | None = Field(
         default=ModelRelease(first_day=date(2026, 4, 6)),
         description="a release after which an intervention is accepted less (or more)",
@@ -178,6 +183,10 @@ class SimulationParameters(BaseModel):
         Quarter.parse(self.first_quarter)
         if self.company_sizes and len(self.company_sizes) != self.companies:
             raise ValueError("company_sizes names another number of companies")
+        if any(company not in self.company_ids for company in self.joining):
+            raise ValueError("joining names a company that does not take part")
+        if all(Quarter.parse(self.joining.get(c, self.first_quarter)) > self.quarter_list[0] for c in self.company_ids):
+            raise ValueError("no company is there in the first quarter")
         if any(f not in code_lists()["file_format"] for f in self.formats):
             raise ValueError("a format is unknown")
         if set(self.strata) != set(self.risk_by_stratum):
@@ -199,6 +208,14 @@ class SimulationParameters(BaseModel):
     def sizes(self) -> tuple[float, ...]:
         """Share of users by company, adding up to 1."""
         raw = self.company_sizes or tuple(SIZE_RATIO**i for i in range(self.companies))
+        return tuple(size / sum(raw) for size in raw)
+
+    def sizes_in(self, quarter: Quarter) -> tuple[float, ...]:
+        """The same in one quarter, without the companies that have not joined yet."""
+        there = [Quarter.parse(self.joining.get(company, self.first_quarter)) <= quarter for company in self.company_ids]
+        if all(there):
+            return self.sizes
+        raw = [size * takes_part for size, takes_part in zip(self.sizes, there, strict=True)]
         return tuple(size / sum(raw) for size in raw)
 
     @property

@@ -93,7 +93,7 @@ class Records:
 def draw_users(p: SimulationParameters, quarter: Quarter) -> Users:
     """Users of a quarter: company by size, skewed number of conversations, age band, language and region."""
     n = p.users_in(quarter)
-    edges = np.round(np.cumsum(p.sizes) * n).astype(np.int64)
+    edges = np.round(np.cumsum(p.sizes_in(quarter)) * n).astype(np.int64)
     company = np.searchsorted(edges, np.arange(n), side="right").astype(np.int64)
     uniform = stream(p.seed, quarter, "conversations").random(n)
     conversations = np.minimum((1 - uniform) ** (-1 / p.pareto_exponent), p.max_conversations).astype(np.int64)

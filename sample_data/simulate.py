@@ -59,6 +59,8 @@ def simulate(
         truth.counts[str(quarter)] = {}
         for c, company in enumerate(parameters.company_ids):
             tell(f"{company} {quarter}", (q * parameters.companies + c) / steps)
+            if not parameters.sizes_in(quarter)[c]:
+                continue
             counts = truth.counts[str(quarter)][company] = _valid_counts(simulated, c)
             for plan in submission_plans(simulated, company):
                 _write_submission(out, maker, plan, quarter, truth, counts)

@@ -257,6 +257,12 @@ def test_withdrawn_submissions_are_planted_on_demand(tmp_path: Path) -> None:
     assert not lost & changed
 
 
+def test_a_company_that_joins_later_sends_nothing_before(tmp_path: Path) -> None:
+    truth = simulate(tmp_path / "out", SimulationParameters(users=60, joining={"cedar": "2026Q2"}))
+    assert {s.quarter for s in truth.submissions if s.company == "cedar"} == {"2026Q2"}
+    assert "cedar" not in truth.counts["2026Q1"]
+
+
 def test_progress_is_told(tmp_path: Path) -> None:
     told: list[tuple[str, float]] = []
     simulate(

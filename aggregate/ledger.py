@@ -156,8 +156,8 @@ class Ledger:
 
     def _reserve(self, plan: RegisteredPlan) -> None:
         rho, delta = Fraction(plan.rho), Fraction(plan.threshold_delta)
-        if rho <= 0 or delta < 0:
-            raise BudgetRefusedError("A plan spends a positive rho and no negative delta.")
+        if not 0 < rho <= self._budget.quarter_rho or not 0 <= delta <= self._budget.quarter_threshold_delta:
+            raise BudgetRefusedError("A plan spends more than nothing, and no more than a quarter has.")
         with self._writing() as connection:
             registered = connection.execute(select(PLANS.c.hash).where(PLANS.c.hash == plan.hash)).scalar()
             if registered is None:
@@ -189,8 +189,7 @@ class Ledger:
             over_epsilon = epsilon_cap is not None and self.epsilon(total_rho, total_delta) > epsilon_cap
             if total_rho > rho_cap or total_delta > delta_cap or over_epsilon:
                 raise BudgetRefusedError(
-                    f"The budget of {scope} would be exceeded: asked for rho {float(rho):.6g}, "
-                    f"left {float(rho_cap - total_rho + rho):.6g}.",
+                    f"The budget of {scope} would be exceeded: asked for rho {rho}, left {rho_cap - total_rho + rho}.",
                     "`commons budget` shows what is left.",
                 )
 

@@ -1,6 +1,7 @@
 """From a stored answer to public tables: post-processing only, a fixed function of the answer and the plan."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +26,42 @@ class _Cell:
     """One public cell with its noisy numbers, in users-equivalent."""
 
     keys: Mapping[str, str]
-    estimate: float
-    noise: float
     status: Status
+    estimate: float = 0.0
+    noise: float = 0.0
+    rules: "_CompanyRules | None" = None
+
+    @property
+    def published(self) -> bool:
+        """Whether its number stands."""
+        return self.status in (Status.OK, Status.TOO_NOISY)
+
+
+@dataclass(frozen=True)
+class _CompanyRules:
+    """The noisy sums that decide the company rules, with their noise scales and one-sided quantiles, in integer steps."""
+
+    outside: int
+    outside_scale: float
+    outside_z: float
+    dominance: int
+    dominance_scale: float
+    dominance_z: float
+
+    @staticmethod
+    def hold(cells: Iterable["_CompanyRules | None"]) -> bool:
+        """Whether both rules hold beyond their noise for the sum of cells, each with the error rate stated for its edge.
+
+        The mass outside the K - 1 largest companies of a sum is at least the sum of the cells' own, and its dominance at most
+        theirs, so adding the noisy values errs on the side of withholding. For no cells at all they hold.
+        """
+        rules = list(cells)
+        if any(rule is None for rule in rules):
+            return False
+        known = [rule for rule in rules if rule is not None]
+        enough = sum(r.outside for r in known) >= math.sqrt(sum((r.outside_z * r.outside_scale) ** 2 for r in known))
+        shared = sum(r.dominance for r in known) <= -math.sqrt(sum((r.dominance_z * r.dominance_scale) ** 2 for r in known))
+        return not known or (enough and shared)
 
 
 def tabulate(answer: Answer, plan: RegisteredPlan) -> tuple[NoisyTable, ...]:
@@ -50,39 +84,38 @@ def tabulate(answer: Answer, plan: RegisteredPlan) -> tuple[NoisyTable, ...]:
 def _cells(measure: Measure, marginal: tuple[str, ...], noisy: NoisyMarginal | None, plan: RegisteredPlan) -> Iterator[_Cell]:
     scope = measure.scope(Quarter.parse(plan.quarter), plan.release_plan)
     public = public_cells(marginal, scope)
-    step = plan.privacy.unit.weight_scale
     if noisy is None:
         for cell in public:
-            yield _Cell(dict(zip(marginal, cell, strict=True)), 0.0, 0.0, Status.NOT_COLLECTED)
+            yield _Cell(dict(zip(marginal, cell, strict=True)), Status.NOT_COLLECTED)
         return
     if not len(noisy.estimate) == len(noisy.outside) == len(noisy.dominance) == len(public):
         raise InternalError("A stored answer does not fit its plan.")
-    z = one_sided_z(plan.privacy.companies.error_rate)
+    companies, step = plan.privacy.companies, plan.privacy.unit.weight_scale
+    outside_z, dominance_z = one_sided_z(companies.too_few_error_rate), one_sided_z(companies.dominance_error_rate)
     noise = noisy.estimate_scale / step
     for row, cell in enumerate(public):
-        # Published only where both rules hold beyond their noise: at the edge of a rule this errs with the stated rate.
-        enough = noisy.outside[row] >= z * noisy.outside_scale
-        shared = noisy.dominance[row] <= -z * noisy.dominance_scale
+        outside, dominance = noisy.outside[row], noisy.dominance[row]
+        rules = _CompanyRules(outside, noisy.outside_scale, outside_z, dominance, noisy.dominance_scale, dominance_z)
         estimate = noisy.estimate[row] / step
-        if not (enough and shared):
+        if not _CompanyRules.hold([rules]):
             status = Status.TOO_FEW_COMPANIES
         elif estimate < plan.privacy.too_noisy_ratio * noise:
             status = Status.TOO_NOISY
         else:
             status = Status.OK
-        yield _Cell(dict(zip(marginal, cell, strict=True)), estimate, noise, status)
+        yield _Cell(dict(zip(marginal, cell, strict=True)), status, estimate, noise, rules)
 
 
 def _rows(measure: Measure, marginal: tuple[str, ...], cells: list[_Cell], plan: RegisteredPlan) -> Iterator[dict[str, Any]]:
     z = z_value(plan.privacy.confidence)
-    rates = _rates(marginal, cells, z, plan) if OUTCOME in marginal else {}
+    rates = _rates(cells, z) if OUTCOME in marginal else {}
     for cell in cells:
         row: dict[str, Any] = {"quarter": plan.quarter, "status": str(cell.status), **cell.keys}
         if measure.outcome_kind:
             row |= {"outcome_kind": measure.outcome_kind, "window": measure.window}
         if TABLES[measure.table].has_rates:
             row["denominator"] = TABLES[measure.table].denominator
-        if cell.status in (Status.OK, Status.TOO_NOISY):
+        if cell.published:
             interval = count_interval(cell.estimate, cell.noise, z)
             row |= {
                 "estimate": cell.estimate,
@@ -95,9 +128,7 @@ def _rows(measure: Measure, marginal: tuple[str, ...], cells: list[_Cell], plan:
         yield row
 
 
-def _rates(
-    marginal: tuple[str, ...], cells: list[_Cell], z: float, plan: RegisteredPlan
-) -> dict[tuple[str, ...], dict[str, float]]:
+def _rates(cells: list[_Cell], z: float) -> dict[tuple[str, ...], dict[str, float]]:
     """Rates of the known outcomes of each group of cells that differ in the outcome only."""
     groups: dict[tuple[str, ...], list[_Cell]] = {}
     for cell in cells:
@@ -105,21 +136,24 @@ def _rates(
     found: dict[tuple[str, ...], dict[str, float]] = {}
     for group in groups.values():
         known = [cell for cell in group if cell.keys[OUTCOME] not in OPEN_OUTCOMES]
-        # A denominator that holds a withheld cell would give that cell away by subtraction.
-        if any(cell.status is Status.TOO_FEW_COMPANIES or cell.status is Status.NOT_COLLECTED for cell in known):
+        # A rate gives its denominator away, and with it the sum of the withheld cells in it: that sum must keep the rules too.
+        if not _CompanyRules.hold(cell.rules for cell in known if not cell.published):
             continue
         denominator = sum(cell.estimate for cell in known)
-        unknown = [cell for cell in group if cell.keys[OUTCOME] in OPEN_OUTCOMES]
-        shares: dict[str, float] = {}
-        if all(cell.status in (Status.OK, Status.TOO_NOISY) for cell in unknown):
-            open_mass = sum(max(cell.estimate, 0.0) for cell in unknown)
-            shares["unknown_share"] = open_mass / (open_mass + denominator) if denominator > 0 else 1.0
+        shares = _unknown_share([cell for cell in group if cell.keys[OUTCOME] in OPEN_OUTCOMES], denominator)
         for cell in known:
-            rate = rate_interval(cell.estimate, denominator, cell.noise, len(known), z)
+            rate = rate_interval(cell.estimate, denominator, cell.noise, len(known), z) if cell.published else None
             if rate is not None:
-                shares_of = {"rate": rate.value, "rate_ci_low": rate.interval.low, "rate_ci_high": rate.interval.high}
-                found[tuple(cell.keys.values())] = {**shares_of, **shares}
+                own = {"rate": rate.value, "rate_ci_low": rate.interval.low, "rate_ci_high": rate.interval.high}
+                found[tuple(cell.keys.values())] = {**own, **shares}
     return found
+
+
+def _unknown_share(unknown: list[_Cell], denominator: float) -> dict[str, float]:
+    if not _CompanyRules.hold(cell.rules for cell in unknown if not cell.published):
+        return {}
+    mass = max(sum(cell.estimate for cell in unknown), 0.0)
+    return {"unknown_share": mass / (mass + denominator)} if denominator > 0 else {}
 
 
 def _table(name: str, rows: list[dict[str, Any]], plan: RegisteredPlan) -> NoisyTable:

@@ -53,7 +53,7 @@ def demo(
     *,
     root: Path = Path("demo"),
     seed: int = 7,
-    users: int = 12_000,
+    users: int = 24_000,
     conversations: Conversations = None,
     json: Json = False,
 ) -> int:

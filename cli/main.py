@@ -1,5 +1,7 @@
 """The entry point: parses the command line, runs one command, and turns every failure into its exit code."""
 
+import atexit
+import os
 import sys
 from collections.abc import Sequence
 
@@ -58,6 +60,13 @@ def _call(app: App, arguments: Sequence[str] | None) -> int:
         raise InternalError("Interrupted.", "The same command takes up where it stopped.") from None
 
 
+def _silence_exit() -> None:
+    # DuckDB 2.0's binding lists its own live objects on standard error when the interpreter ends: nothing a user can act on.
+    sys.stdout.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 def main() -> None:
     """`commons`."""
+    atexit.register(_silence_exit)  # registered first, so it runs last
     sys.exit(run())

@@ -61,12 +61,17 @@ def run_demo(root: Path, seed: int, users: int, conversations: Path | None) -> d
     }
 
 
+def demonstration(seed: int, users: int) -> SimulationParameters:
+    """Parameters of the demonstration: some 500 conversations with text, since scrubbing is what takes time."""
+    return SimulationParameters(seed=seed, users=users, text_share=min(1.0, 130 / users))
+
+
 def _simulate(made: Path, seed: int, users: int, conversations: Path | None) -> None:
     if (made / "truth.json").exists():
         return
     working = made.with_name(".made")
     shutil.rmtree(working, ignore_errors=True)
-    simulate(working, SimulationParameters(seed=seed, users=users), conversations, tell)
+    simulate(working, demonstration(seed, users), conversations, tell)
     working.replace(made)
 
 

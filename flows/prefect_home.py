@@ -13,13 +13,14 @@ SETTINGS = {
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
     "PREFECT_TASKS_REFRESH_CACHE": "true",
-    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",  # the command line prints our own error; states keep it on Prefect's page
     "PREFECT_LOGGING_LOG_PRINTS": "false",
 }
 
 
 def prepare(root: Path) -> None:
     """Sets what is not set already. An operator's own settings (a server's address) hold."""
+    root.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PREFECT_HOME", str(root.resolve() / "prefect"))
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)

@@ -66,7 +66,10 @@ class CompanyParameters(_Parameters):
 
     minimum: int = Field(ge=2, description="K, companies that must stand behind a number")
     dominance_share: Exact = Field(description="r, largest share of one company")
-    error_rate: float = Field(gt=0, le=0.5, description="one-sided error rate of each rule, at its edge")
+    too_few_error_rate: float = Field(gt=0, le=0.5, description="rate at which a number of just K - 1 companies is published")
+    dominance_error_rate: float = Field(
+        gt=0, le=0.5, description="rate at which a number just at the dominance share is published"
+    )
     estimate_share: Exact = Field(description="share of a marginal's rho for the estimates")
     outside_share: Exact = Field(description="share for the mass outside the K - 1 largest companies")
     dominance_rho_share: Exact = Field(description="share for the dominance vector")

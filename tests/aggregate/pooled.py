@@ -1,0 +1,74 @@
+"""Simulated records as the pool would hold them after the scrub, and a registered plan over them: for tests of the measurement."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aggregate.measurement import commitment
+from flows.pool import packaged_config
+from sample_data.generate import ValidRecord
+from schemas.arrow import pool_schema
+from schemas.parameters import PrivacyParameters, load_privacy_parameters
+from schemas.periods import Quarter
+from schemas.plan import RegisteredPlan, load_release_plan
+from schemas.stages import ScrubbedRecords
+from schemas.unit import bucket_of, unit_id
+
+SECRET = bytes(range(32))
+QUARTER = Quarter(2026, 1)
+
+
+def privacy() -> PrivacyParameters:
+    return load_privacy_parameters(packaged_config("privacy.toml"))
+
+
+def registered(contributors: int = 3, quarter: Quarter = QUARTER, **changes: Any) -> RegisteredPlan:
+    parameters = privacy()
+    fields: dict[str, Any] = {
+        "quarter": str(quarter),
+        "version": 1,
+        "synthetic": True,
+        "reason": "first release",
+        "planner": "operator",
+        "contributors": contributors,
+        "not_collected": (),
+        "rho": str(parameters.budget.first_release_rho),
+        "threshold_delta": "0",
+        "secret_commitment": commitment(SECRET, quarter),
+        "parameters": parameters.model_dump(mode="json"),
+        "plan": load_release_plan(packaged_config("release_plan.toml"), parameters).model_dump(mode="json", by_alias=True),
+    }
+    return RegisteredPlan(**{**fields, **changes})
+
+
+def pool_row(company: str, record: dict[str, Any], reason: str = "flagged", **changes: Any) -> dict[str, Any]:
+    row = dict(record)
+    for name in ("started_at", "supersedes_started_at"):
+        if isinstance(row.get(name), str):
+            row[name] = datetime.fromisoformat(row[name])
+    unit = unit_id(company, row.pop("user_pseudonym"))
+    own = {
+        "company": company,
+        "submission": "0" * 64,
+        "pseudonym_unit": "account",
+        "selection_reason": reason,
+        "unit": unit,
+        "bucket": bucket_of(unit),
+        "content": f"{company}/{unit}/{row['record_id']}",
+    }
+    return {**row, **own, **changes}
+
+
+def pool_rows(records: Iterable[ValidRecord]) -> list[dict[str, Any]]:
+    return [pool_row(valid.company, valid.record, valid.selection_reason) for valid in records]
+
+
+def as_scrubbed(rows: Sequence[dict[str, Any]], folder: Path, quarter: Quarter = QUARTER) -> ScrubbedRecords:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "part-00000.parquet"
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=pool_schema()), path)
+    return ScrubbedRecords(quarter, (path,), tuple(sorted({row["company"] for row in rows})))

@@ -75,7 +75,8 @@ def _chart(
     for panel, listed in panels:
         found, left_out = _points(cells, listed, key, panel)
         points += found
-        gaps += [f"{panel}: {', '.join(left_out)}"] if left_out else []
+        if left_out:
+            gaps.append(f"{panel}: {'all' if len(left_out) == len(listed) else ', '.join(left_out)}")
     order = {KEYS[key].label(cell.code(key)): place for place, cell in enumerate(c for _, listed in panels for c in listed)}
     points.sort(key=lambda point: order[point.label])  # a row that only one panel has keeps its place
     told = "; ".join(f"{p.panel}, {p.label}: {100 * p.value:.0f} % ({100 * p.low:.0f} to {100 * p.high:.0f})" for p in points)

@@ -250,7 +250,7 @@ def show(estimate: Estimate, column: MeasuredColumn) -> str:
     if column == "rate":
         shown = f"{100 * estimate.value:.0f} % ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
     else:
-        shown = f"{estimate.value:,.0f} ({max(estimate.low, 0):,.0f} to {estimate.high:,.0f})"
+        shown = f"{estimate.value:,.0f} ({estimate.low:,.0f} to {estimate.high:,.0f})"
     return shown.replace(" ", _FIRM)
 
 

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from schemas.errors import InternalError
+
 SKIPPED = (
     "brief.pdf was skipped: WeasyPrint or the Pango library that it needs is missing (on Debian: apt-get install libpango-1.0-0)."
 )
@@ -42,16 +44,20 @@ def render_pdf(html: str, moment: datetime) -> Pdf:
 
     Returns:
         The PDF, or a message where a library of the system is missing.
+
+    Raises:
+        InternalError: the page refers to something outside it; nothing is ever fetched.
     """
     try:
         import weasyprint  # type: ignore[import-untyped]
+        from weasyprint.urls import FatalURLFetchingError, URLFetcher  # type: ignore[import-untyped]
     except (ImportError, OSError):
         return Pdf(None, SKIPPED)
 
-    with _fixed_clock(moment):
-        data = weasyprint.HTML(string=html, url_fetcher=_fetch_nothing).write_pdf(pdf_variant="pdf/ua-1")
-    return Pdf(bytes(data))
-
-
-def _fetch_nothing(url: str, *_: object, **__: object) -> dict[str, object]:
-    raise ValueError("a page of the release refers to something outside it")
+    nothing = URLFetcher(allowed_protocols=(), fail_on_errors=True)
+    try:
+        with _fixed_clock(moment):
+            return Pdf(bytes(weasyprint.HTML(string=html, url_fetcher=nothing).write_pdf(pdf_variant="pdf/ua-1")))
+    except FatalURLFetchingError:
+        pass
+    raise InternalError("A page of the release refers to something outside it.")

@@ -53,7 +53,7 @@ def _weight(keys: dict[str, str], scope: Any) -> float:
 
 
 def _truth(measure: Measure, plan: RegisteredPlan, marginal: tuple[str, ...], users: float, flat: bool) -> list[float]:
-    scope = measure.scope(QUARTER, plan.release_plan)
+    scope = measure.scope(Quarter.parse(plan.quarter), plan.release_plan)
     names = key_columns(measure.table, plan.release_plan)
     sizes = []
     for cell in marginal_cells(measure, marginal, plan):
@@ -147,12 +147,13 @@ def build_measured(
     not_collected: tuple[str, ...] = (),
     synthetic: bool = True,
     version: int = 1,
+    quarter: Quarter = QUARTER,
 ) -> MeasuredRelease:
     """A measured release of the real plan with made-up numbers of about `users` users."""
     privacy = load_privacy_parameters(CONFIG / "privacy.toml")
     questions = load_release_plan(CONFIG / "release_plan.toml", privacy)
     plan = RegisteredPlan(
-        quarter=str(QUARTER),
+        quarter=str(quarter),
         version=version,
         synthetic=synthetic,
         reason="first release",
@@ -173,7 +174,7 @@ def build_measured(
         schema = pa.schema([pa.field(c.name, pa.float64() if c.type == "float" else pa.string()) for c in declared])
         tables.append(NoisyTable(name, pa.Table.from_pylist(rows, schema=schema)))
     spend = Spend("0.016016", 0.89, 1e-7, 2026, "0.032032", 1.29, 1e-7, ("a" * 64,))
-    return MeasuredRelease(QUARTER, version, plan, tuple(tables), spend)
+    return MeasuredRelease(quarter, version, plan, tuple(tables), spend)
 
 
 def change_rows(measured: MeasuredRelease, table: str, change: Callable[[list[dict[str, Any]]], Any]) -> MeasuredRelease:

@@ -30,7 +30,7 @@ def test_a_sound_release_passes(measured: MeasuredRelease) -> None:
     assert all(r.detail for r in results)
 
 
-@pytest.mark.parametrize("seed", range(2, 8))
+@pytest.mark.parametrize("seed", range(2, 6))
 def test_sound_releases_pass_for_many_seeds(seed: int) -> None:
     assert not failed(build_measured(seed=seed))
 

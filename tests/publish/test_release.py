@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from release_fixtures import SIGNED_AT, both_sign, build_measured, change_rows
 
 from publish import release as release_module
 from publish.checks import run_checks
+from publish.pdf import Pdf
 from publish.release import write_release
 from publish.signoff import People
 from publish.verify import verify_release
 from schemas.errors import CheckFailedError, InternalError, NotApprovedError
+from schemas.periods import Quarter
 from schemas.stages import CheckResult, MeasuredRelease, Release, SignOff
 from schemas.tables import columns
 
@@ -33,6 +36,12 @@ def _write(measured: MeasuredRelease, people: People, root: Path, **changes: Any
         "canary_recall": {"EMAIL": 0.99},
     }
     return write_release(measured, folder_root=root, people=people, **(given | changes))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of the folder alone: pages that take no time to draw."""
+    monkeypatch.setattr(release_module, "_pages", lambda _: ({"README.md": b"SYNTHETIC"}, {}))
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +71,7 @@ def test_again_is_found_as_it_is(written: Release, measured: MeasuredRelease, pe
     assert again == written and {p: p.stat().st_mtime_ns for p in written.folder.rglob("*")} == before
 
 
+@pytest.mark.usefixtures("quick")
 def test_another_release_in_its_place_is_refused(written: Release, measured: MeasuredRelease, people: People) -> None:
     before = _files(written.folder)
     other = change_rows(measured, "risk_profile", lambda rows: rows[0].update(estimate=rows[0]["estimate"] + 0.001))
@@ -82,7 +92,8 @@ def test_every_file_says_synthetic(written: Release) -> None:
     assert all(entry["synthetic"] is True for entry in catalog["releases"])
 
 
-def test_real_data_are_not_called_synthetic(people: People, tmp_path: Path) -> None:
+def test_real_data_are_not_called_synthetic(people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release_module, "render_pdf", lambda *_: Pdf(None, "not in this test"))
     real = _write(build_measured(synthetic=False), people, tmp_path)
     assert not any(b"SYNTHETIC" in data for data in _files(real.folder).values())
 
@@ -101,6 +112,24 @@ def test_parquet_is_sorted_documented_and_in_its_release(written: Release, measu
             tuple(row.values()) for row in file.read(columns=[c.name for c in declared if c.type == "string"][:-1]).to_pylist()
         ]
         assert file.metadata.num_rows == table.rows.num_rows and keys
+
+
+def test_a_missing_library_skips_the_pdf_and_says_so(
+    measured: MeasuredRelease, people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    release = _write(measured, people, tmp_path)
+    assert not (release.folder / "brief.pdf").exists() and "Pango" in release.manifest["skipped"]["brief.pdf"]
+    monkeypatch.undo()
+    assert _write(measured, people, tmp_path) == release  # what is published stays as it was published
+
+
+def test_a_later_quarter_knows_the_earlier_one(people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release_module, "render_pdf", lambda *_: Pdf(None, "not in this test"))
+    _write(build_measured(quarter=Quarter(2026, 2)), people, tmp_path)
+    later = _write(build_measured(), people, tmp_path)
+    assert later.manifest["earlier_releases"] == ["2026Q2/v1"]
+    assert "Not yet measured. Earlier releases: 2026Q2/v1" in (later.folder / "brief.html").read_text()
 
 
 def test_views_run_in_duckdb_from_anywhere(written: Release) -> None:
@@ -137,6 +166,7 @@ def test_the_card_says_what_it_must(written: Release) -> None:
         assert said in card
 
 
+@pytest.mark.usefixtures("quick")
 def test_unapproved_or_unchecked_is_not_written(
     measured: MeasuredRelease, people: People, signoffs: tuple[SignOff, ...], tmp_path: Path
 ) -> None:
@@ -153,6 +183,7 @@ def test_unapproved_or_unchecked_is_not_written(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_crash_leaves_nothing_and_the_next_run_finishes(
     measured: MeasuredRelease, people: People, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -176,6 +207,7 @@ def test_a_crash_leaves_nothing_and_the_next_run_finishes(
     assert [p.name for p in (tmp_path / "2026Q3").iterdir()] == ["v1"]
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_crash_before_the_catalogue_is_mended(measured: MeasuredRelease, people: People, tmp_path: Path) -> None:
     _write(measured, people, tmp_path)
     (tmp_path / "catalog.json").unlink()
@@ -184,6 +216,7 @@ def test_a_crash_before_the_catalogue_is_mended(measured: MeasuredRelease, peopl
     assert catalog["latest"] == {"2026Q3": "2026Q3/v1"}
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_catalogue_names_the_latest(written: Release, people: People, tmp_path: Path) -> None:
     for version in (1, 2):
         _write(build_measured(version=version), people, tmp_path)

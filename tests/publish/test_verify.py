@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from release_fixtures import PRIVATE_KEYS, both_sign
 
+from publish import release as release_module
 from publish.checks import run_checks
 from publish.release import write_release
 from publish.signoff import People
@@ -148,7 +149,10 @@ def test_no_folder_is_a_usage_error(tmp_path: Path) -> None:
         verify_release(tmp_path / "nowhere")
 
 
-def test_a_damaged_release_is_not_returned(measured: MeasuredRelease, people: People, tmp_path: Path) -> None:
+def test_a_damaged_release_is_not_returned(
+    measured: MeasuredRelease, people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release_module, "_pages", lambda _: ({"README.md": b"SYNTHETIC"}, {}))
     arguments = (measured, run_checks(measured), both_sign(measured, people), people, tmp_path)
     release = write_release(*arguments, code_version="0.1.0")
     (release.folder / "README.md").write_text("other")

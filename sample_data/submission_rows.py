@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -145,19 +146,21 @@ class RowMaker:
     ) -> bool:
         """Adds a malformed record of one kind to a file that can hold it; says whether there is one."""
         fitting = [i for i, f in enumerate(plan.formats) if files[i] and not (kind.jsonl_only and f == "parquet")]
-        if not fitting:
+        if not fitting or (kind.needs and not frame[kind.needs]):
             return False
         file = files[fitting[int(rng.integers(len(fitting)))]]
-        good = [row for row in file if row.what == "new" and _user(row) != _user_of(frame["other"])]
-        start = int(rng.integers(max(1, len(good))))
-        bases = (good[start:] + good[:start])[:200]
+        start, other = int(rng.integers(len(file))), _user_of(frame["other"])
+        candidates = (
+            (row.content, row.place)
+            for row in chain(file[start:], file[:start])
+            if row.what == "new" and isinstance(row.content, dict) and _user_of(row.content) != other
+        )
         record_id = "m" + name_of(self._p.seed, plan.submission_id, "malformed", n)
-        made = make(kind, [b.content for b in bases if isinstance(b.content, dict)], record_id, frame)
+        made = make(kind, candidates, record_id, frame)
         if made is None:
             return False
-        content, number = made
+        content, place = made
         # After the record that it was made from: the first of two with one id counts.
-        place = bases[number].place
         place += (1 - place) * float(rng.random())
         file.append(Row(content, place, "malformed", malformed=kind))
         return True
@@ -178,10 +181,6 @@ class RowMaker:
 
 def _user_of(record: Record | None) -> str:
     return str(record["user_pseudonym"]) if record else ""
-
-
-def _user(row: Row) -> str:
-    return "" if isinstance(row.content, bytes) else _user_of(row.content)
 
 
 def submission_plans(simulated: SimulatedQuarter, company: str) -> list[SubmissionPlan]:

@@ -29,11 +29,11 @@ class TextSource:
         ids = simulated.columns.records.ids
 
         def text_of(index: int, record: Record) -> Conversation | None:
+            if index not in chosen and index not in templates:
+                return None
             rng = text_stream(self._p.seed, "text", ids[index])
             if index in chosen:
                 return from_file(self._p, rng, chosen[index], record["n_turns"])
-            if index not in templates:
-                return None
             person = record["person"]
             return from_templates(self._p, rng, person["language"], person["region"], record["n_turns"], record["interventions"])
 

@@ -127,7 +127,7 @@ def _statuses(cells: ReleaseCells) -> list[dict[str, Any]]:
 def _listing(cells: ReleaseCells) -> list[dict[str, Any]]:
     """The one-way marginals of measures without outcome, as rows of (label, number with interval, status)."""
     found = []
-    for measure, marginal, listed in cells.marginals():
+    for measure, marginal, listed in cells.marginals:
         if len(marginal) == 1 and not measure.outcome_kind and marginal[0] != "week":
             key, rows = KEYS[marginal[0]], []
             for cell in listed:

@@ -108,10 +108,14 @@ class ReleaseCells:
             raise InternalError("A cell is named that the plan does not publish.")
         return table.reading(row)
 
-    def marginals(self) -> Iterator[tuple[Measure, tuple[str, ...], list[Cell]]]:
+    @cached_property
+    def marginals(self) -> tuple[tuple[Measure, tuple[str, ...], tuple[Cell, ...]], ...]:
         """Every marginal of every measure with its cells, in the order of the plan."""
+        found = []
         for measure in self.plan.measures:
             names = key_columns(measure.table, self.plan)
             for marginal in measure.marginals:
-                cells = marginal_cells(measure, marginal, self.measured.plan)
-                yield measure, marginal, [Cell.of(measure.table, dict(zip(names, key, strict=True))) for key in cells]
+                keys = marginal_cells(measure, marginal, self.measured.plan)
+                cells = tuple(Cell.of(measure.table, dict(zip(names, key, strict=True))) for key in keys)
+                found.append((measure, marginal, cells))
+        return tuple(found)

@@ -29,7 +29,7 @@ def check_totals(inspection: Inspection) -> tuple[bool, str]:
     """
     totals: dict[str, list[tuple[float, float]]] = {}
     left_out = 0
-    for measure, _, cells in inspection.cells.marginals():
+    for measure, _, cells in inspection.cells.marginals:
         readings = [inspection.cells.read(cell) for cell in cells]
         if all(r.estimate is not None and r.noise_stddev is not None for r in readings):
             total = sum(r.estimate or 0.0 for r in readings)
@@ -69,7 +69,7 @@ def _estimate_coverage(readings: list[Reading]) -> tuple[int, int]:
 
 def _rate_groups(inspection: Inspection) -> list[list[Reading]]:
     groups: dict[Cell, list[Reading]] = {}
-    for _, _, cells in inspection.cells.marginals():
+    for _, _, cells in inspection.cells.marginals:
         for cell in cells:
             if cell.code("outcome") != "all" and cell.code("outcome") not in OPEN_OUTCOMES:
                 groups.setdefault(cell.without("outcome"), []).append(inspection.cells.read(cell))

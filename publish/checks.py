@@ -213,14 +213,13 @@ def check_signal(inspection: Inspection) -> Outcome:
 
 def check_brief(inspection: Inspection) -> Outcome:
     """The pattern brief renders, and the cells support each of its claims."""
-    from publish.brief import brief_claims, render_brief
+    from publish.brief import render_brief
 
     try:
-        claims = brief_claims(inspection.cells)
-        render_brief(inspection.measured, helplines=(), earlier=(), charts=False)
+        brief = render_brief(inspection.measured, helplines=(), earlier=(), charts=False)
     except CommonsError:
         return False, "The brief does not render: a claim is not supported by its cells."
-    return True, f"The brief renders; {len(claims)} claims are supported by their cells."
+    return True, f"The brief renders; {len(brief.findings)} claims are supported by their cells."
 
 
 _SOUND = ("columns", "complete", "statuses", "numbers")

@@ -71,7 +71,7 @@ def outcome_cell(measure: Measure, **keys: str) -> Cell:
 
 def intervention_cells(cells: ReleaseCells, measure: Measure) -> list[Cell]:
     """The outcome by intervention, in the order of the contract."""
-    found = [c for m, g, listed in cells.marginals() if m is measure and set(g) == {"intervention", "outcome"} for c in listed]
+    found = [c for m, g, listed in cells.marginals if m is measure and set(g) == {"intervention", "outcome"} for c in listed]
     return [c for c in found if c.code("outcome") == QUESTIONS[measure.outcome_kind].outcome]
 
 

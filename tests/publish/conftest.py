@@ -7,10 +7,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that the tests find it under any import mode
 
-from release_fixtures import both_sign, build_measured, registry_text  # noqa: E402
+from release_fixtures import both_sign, build_measured, registry_text
 
-from publish.signoff import People, load_people  # noqa: E402
-from schemas.stages import MeasuredRelease, SignOff  # noqa: E402
+from publish.signoff import People, load_people
+from schemas.stages import MeasuredRelease, SignOff
 
 
 @pytest.fixture(scope="session")

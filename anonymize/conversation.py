@@ -7,7 +7,7 @@ from anonymize.detect import Detector
 from anonymize.spans import Span, merge
 from anonymize.vocabulary import WORD, is_ordinary
 
-_CARRIED = frozenset(("PERSON", "USERNAME", "EMAIL_ADDRESS", "ORGANIZATION", "LOCATION", "ADDRESS"))
+_CARRIED = frozenset(("PERSON", "USERNAME", "EMAIL_ADDRESS", "ORGANIZATION", "LOCATION", "ADDRESS", "UNKNOWN_WORD"))
 _ASKS_NAME = re.compile(
     r"(?:\b(?:what(?:'s|’s| is| should i call| can i call| do i call)|may i (?:ask|have|know)|can i (?:ask|have|get)|tell me)\b.{0,30}\b(?:name|call you|you)\b"
     r"|\b(?:my name is|name's|i'm called|call me|they call me|his name is|her name is|their name is)\s*[.…:,]*\s*$)",
@@ -84,11 +84,16 @@ def propagate(turns: Sequence[str], found: list[list[Span]]) -> list[list[Span]]
         for match in pattern.finditer(turn):
             form = match.group().lower()
             entity, capital_only = values.get(form, ("PERSON", False))
-            if capital_only and not match.group()[0].isupper():
+            if capital_only and (not match.group()[0].isupper() or _begins_sentence(turn, match.start())):
                 continue
             extra.append(Span(match.start(), match.end(), entity, 0.6))
         result.append(merge([*spans, *extra]) if extra else spans)
     return result
+
+
+def _begins_sentence(turn: str, at: int) -> bool:
+    before = turn[:at].rstrip(" \"'“*-–—")
+    return not before or before[-1] in ".!?…\n:"
 
 
 def _values(turns: Sequence[str], found: Sequence[Sequence[Span]]) -> dict[str, tuple[str, bool]]:

@@ -7,16 +7,20 @@ from anonymize.engine import EntityOnlyEngine
 from anonymize.helplines import Helplines
 from anonymize.normalise import View, spelled_digit_runs, view_of
 from anonymize.recognizers import pattern_recognizers
+from anonymize.recognizers.base import digits_of
 from anonymize.recognizers.non_latin import NonLatinRecognizer
 from anonymize.recognizers.spacy_entities import SCORE as SPACY_SCORE
 from anonymize.recognizers.token_classifier import TokenClassifierRecognizer
 from anonymize.segments import segments_of
 from anonymize.settings import ScrubSettings
+from anonymize.refine import complete, join, names_something
 from anonymize.spans import Span, merge, subtract, trim
-from anonymize.vocabulary import WORD, is_ordinary, unexplained
+from anonymize.vocabulary import unexplained
 
-_NAMING = frozenset(("PERSON", "LOCATION", "ORGANIZATION", "ADDRESS"))
-_JOINED = frozenset(("ADDRESS", "LOCATION", "POSTCODE"))
+
+_PLACES = frozenset(("ADDRESS", "POSTCODE"))
+# What decides a model's answer: language, the text read, and which of its words nothing has explained yet.
+_Piece = tuple[str, str, tuple[tuple[int, int], ...]]
 
 
 class Detector:
@@ -32,7 +36,7 @@ class Detector:
         if self._engine:
             self._engine.load()
         self._classifier = TokenClassifierRecognizer(settings.scores.classifier) if "classifier" in layers else None
-        self._cache: OrderedDict[tuple[str, str], tuple[Span, ...]] = OrderedDict()
+        self._cache: OrderedDict[_Piece, tuple[Span, ...]] = OrderedDict()
 
     @property
     def helplines(self) -> Helplines:
@@ -47,7 +51,7 @@ class Detector:
             found[number].extend(spans)
         results: list[list[Span]] = []
         for text, view, spans in zip(texts, views, found, strict=True):
-            result = self._settle(view, spans)
+            result = self._settle(view, spans, language)
             if view.origin is not None:
                 result = [Span(*view.to_original(span.start, span.end), span.entity, span.score) for span in result]
                 result.extend(Span(*item[:2], "PERSON", item[2]) for item in self._raw.matches(text))
@@ -74,102 +78,93 @@ class Detector:
     def _by_model(self, views: Sequence[View], found: Sequence[Sequence[Span]], language: str) -> list[list[Span]]:
         """Read the segments in which a word is left that neither the vocabulary nor a pattern explains."""
         limits = self._settings.limits
-        wanted: dict[str, list[tuple[int, int]]] = {}
+        wanted: dict[_Piece, list[tuple[int, int]]] = {}
         for number, view in enumerate(views):
             for start, end in segments_of(view.text, limits.max_segment_characters, limits.segment_overlap):
                 segment = view.text[start:end]
-                if language != "en" or _has_unexplained(segment, start, found[number]):
-                    wanted.setdefault(segment, []).append((number, start))
+                open_words = _open_words(segment, start, found[number]) if language == "en" else ()
+                # An address in sight has parts that are ordinary words: the models read it in any case.
+                in_address = any(span.entity in _PLACES and start <= span.start < end for span in found[number])
+                if in_address:
+                    open_words = (*open_words, (end - start, end - start + 1))
+                if language != "en" or open_words:
+                    wanted.setdefault((language, segment, open_words), []).append((number, start))
         answers = self._read(list(wanted), language)
         result: list[list[Span]] = [[] for _ in views]
-        for segment, places in wanted.items():
+        for piece, places in wanted.items():
             for number, offset in places:
                 result[number].extend(
-                    Span(span.start + offset, span.end + offset, span.entity, span.score) for span in answers[segment]
+                    Span(span.start + offset, span.end + offset, span.entity, span.score) for span in answers[piece]
                 )
         return result
 
-    def _read(self, segments: list[str], language: str) -> dict[str, tuple[Span, ...]]:
-        answers: dict[str, tuple[Span, ...]] = {}
-        unread: list[str] = []
-        for segment in segments:
-            known = self._cache.get((language, segment))
+    def _read(self, pieces: list[_Piece], language: str) -> dict[_Piece, tuple[Span, ...]]:
+        answers: dict[_Piece, tuple[Span, ...]] = {}
+        unread: list[_Piece] = []
+        for piece in pieces:
+            known = self._cache.get(piece)
             if known is None:
-                unread.append(segment)
+                unread.append(piece)
             else:
-                self._cache.move_to_end((language, segment))
-                answers[segment] = known
+                self._cache.move_to_end(piece)
+                answers[piece] = known
+        texts = [segment for _, segment, _ in unread]
         layers = self._settings.languages[language]
         found: list[list[Span]] = [[] for _ in unread]
         if "spacy" in layers and self._engine:
-            for spans, entities in zip(found, self._engine.entities(unread, language), strict=True):
+            for spans, entities in zip(found, self._engine.entities(texts, language), strict=True):
                 spans.extend(Span(start, end, entity, SPACY_SCORE) for start, end, entity in entities)
         if "classifier" in layers and self._classifier:
-            for spans, items in zip(found, self._classifier.analyze_batch(unread), strict=True):
-                spans.extend(Span(*item) for item in items)
-        for segment, spans in zip(unread, found, strict=True):
-            answer = tuple(spans)
-            answers[segment] = answer
-            self._remember((language, segment), answer)
+            # Only where a word is still unexplained: most names are, by now, and this is the dear layer.
+            asked = [
+                number
+                for number, (_, _, open_words) in enumerate(unread)
+                if language != "en" or any(not _covered(word, found[number]) for word in open_words)
+            ]
+            for number, items in zip(asked, self._classifier.analyze_batch([texts[n] for n in asked]), strict=True):
+                found[number].extend(Span(*item) for item in items)
+        for piece, spans in zip(unread, found, strict=True):
+            answers[piece] = answer = tuple(spans)
+            self._remember(piece, answer)
         return answers
 
-    def _remember(self, key: tuple[str, str], answer: tuple[Span, ...]) -> None:
-        self._cache[key] = answer
+    def _remember(self, piece: _Piece, answer: tuple[Span, ...]) -> None:
+        self._cache[piece] = answer
         if len(self._cache) > self._settings.limits.cached_segments:
             self._cache.popitem(last=False)
 
-    def _settle(self, view: View, spans: list[Span]) -> list[Span]:
-        if not spans:
-            return []
+    def _settle(self, view: View, spans: list[Span], language: str) -> list[Span]:
         text = view.text
         minimum = self._settings.scores.minimum
-        kept = [span for span in spans if span.score >= minimum and not _names_nothing(text, span)]
-        result = _join(text, merge(trim(text, kept)))
-        if result:
-            result = self.without_helplines(text, result)
-        return result
+        kept = [span for span in spans if span.score >= minimum]
+        if language == "en":
+            kept = complete(text, [span for span in kept if names_something(text, span)])
+        if not kept:
+            return []
+        return self.without_helplines(text, join(text, merge(trim(text, kept))))
 
     def without_helplines(self, text: str, spans: Sequence[Span]) -> list[Span]:
         """Cut the reviewed services out of the spans; of a cut span only a part that still tells something is left."""
-        ranges = self._helplines.kept(text)
+        spans = [span for span in spans if not self._is_short_code(text[span.start : span.end])]
+        ranges = self._helplines.kept(text) if spans else ()
         if not ranges:
-            return list(spans)
+            return spans
         whole = set(spans)
         return [span for span in trim(text, subtract(spans, ranges)) if span in whole or _tells(text[span.start : span.end])]
 
+    def _is_short_code(self, value: str) -> bool:
+        return len(value) < 8 and not any(c.isalpha() for c in value) and self._helplines.is_number(digits_of(value))
 
-def _has_unexplained(segment: str, offset: int, spans: Sequence[Span]) -> bool:
-    for start, end in unexplained(segment):
-        if not any(span.start <= start + offset and end + offset <= span.end for span in spans):
-            return True
-    return False
+
+def _open_words(segment: str, offset: int, spans: Sequence[Span]) -> tuple[tuple[int, int], ...]:
+    """Give the ranges (in the segment) of the words that neither the vocabulary nor a pattern explains."""
+    words = unexplained(segment)
+    return tuple(word for word in words if not _covered((word[0] + offset, word[1] + offset), spans)) if words else ()
+
+
+def _covered(word: tuple[int, int], spans: Sequence[Span]) -> bool:
+    return any(span.start <= word[0] and word[1] <= span.end for span in spans)
 
 
 def _tells(piece: str) -> bool:
     return "@" in piece or any(character.isdigit() for character in piece) or bool(unexplained(piece))
-
-
-def _names_nothing(text: str, span: Span) -> bool:
-    """A model's name made only of ordinary, uncapitalised words is none."""
-    if span.entity not in _NAMING or span.score == 0.75:
-        return False
-    words = WORD.findall(text, span.start, span.end)
-    if any(character.isdigit() for character in text[span.start : span.end]):
-        return False
-    return all(is_ordinary(word) for word in words)
-
-
-def _join(text: str, spans: list[Span]) -> list[Span]:
-    """An address in pieces is one address: the commas between its parts would still show its shape."""
-    joined: list[Span] = []
-    for span in spans:
-        if joined:
-            last = joined[-1]
-            gap = text[last.end : span.start]
-            same = last.entity == span.entity or (last.entity in _JOINED and span.entity in _JOINED)
-            if same and len(gap) <= 3 and not gap.strip(" ,.\n-'"):
-                entity = last.entity if last.entity == span.entity else "ADDRESS"
-                joined[-1] = Span(last.start, span.end, entity, max(last.score, span.score))
-                continue
-        joined.append(span)
-    return joined

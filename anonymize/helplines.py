@@ -9,7 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 _DIGIT_RUN = re.compile(r"(?<![\w@])\+?\(?\d(?:[\d\s().\-‐-―]{0,24}\d)?(?!\w)")
 _GROUP = re.compile(r"\d+")
+_WORD = re.compile(r"[^\W_]+")
 _MAX_GROUPS = 8
+# Codes of so few digits stand in every second date and house number: they are kept only where they are the whole finding.
+_SHORT = 4
 _MAX_LEFT_OVER = 3
 
 
@@ -34,12 +37,16 @@ class Helplines:
 
     def __init__(self, lines: Iterable[Helpline]) -> None:
         lines = tuple(lines)
-        self._numbers = frozenset(form for line in lines for number in line.numbers for form in _forms(number, line.region))
+        numbers = frozenset(form for line in lines for number in line.numbers for form in _forms(number, line.region))
+        self._numbers = frozenset(digits for digits in numbers if len(digits) > _SHORT)
+        self._short_numbers = frozenset(digits for digits in numbers if len(digits) <= _SHORT)
         self._urls = tuple(sorted({url for line in lines for url in line.urls}))
         literals = {line.name for line in lines}
         literals.update(item for line in lines for item in (*line.aliases, *line.vanity, *line.handles))
         self._literals = tuple(sorted((_plain(item) for item in literals), key=lambda item: (-len(item), item)))
-        self._first_words = frozenset(_first_word(item) for item in self._literals)
+        self._by_first_word: dict[str, list[str]] = {}
+        for item in self._literals:
+            self._by_first_word.setdefault(_first_word(item), []).append(item)
         self._url = re.compile(
             r"(?<![\w-])(?:https?://)?(?:[\w-]{1,40}\.){0,3}?(?:" + "|".join(map(re.escape, self._urls)) + r")(?![\w-])"
             r"(?:[/?#][^\s<>\"')]{0,200})?",
@@ -48,7 +55,7 @@ class Helplines:
 
     def kept(self, text: str) -> list[tuple[int, int]]:
         """Give the ranges of `text` that name or reach a reviewed service, for texts in which anything was found."""
-        ranges = self._number_ranges(text)
+        ranges = self._number_ranges(text) if any(character.isdigit() for character in text) else []
         if "." in text:
             ranges.extend(match.span() for match in self._url.finditer(text))
         lowered = _plain(text)
@@ -57,8 +64,8 @@ class Helplines:
         return sorted(ranges)
 
     def is_number(self, digits: str) -> bool:
-        """Say whether a plain run of digits is a reviewed number."""
-        return digits in self._numbers
+        """Say whether a plain run of digits is, as a whole, a reviewed number, short codes ("988") included."""
+        return digits in self._numbers or digits in self._short_numbers
 
     def _number_ranges(self, text: str) -> list[tuple[int, int]]:
         ranges: list[tuple[int, int]] = []
@@ -91,19 +98,14 @@ class Helplines:
         return first
 
     def _literal_ranges(self, lowered: str) -> list[tuple[int, int]]:
-        present = self._first_words.intersection(re.findall(r"[^\W_]+", lowered))
-        if not present:
-            return []
         ranges: list[tuple[int, int]] = []
-        for literal in self._literals:
-            if _first_word(literal) not in present:
-                continue
-            at = lowered.find(literal)
-            while at >= 0:
+        for word in _WORD.finditer(lowered):
+            for literal in self._by_first_word.get(word.group(), ()):
+                at = word.start() - literal.index(word.group())
                 end = at + len(literal)
-                if not (lowered[at - 1 : at].isalnum() or lowered[end : end + 1].isalnum()):
+                if at >= 0 and lowered.startswith(literal, at) and not lowered[end : end + 1].isalnum():
                     ranges.append((at, end))
-                at = lowered.find(literal, end)
+                    break
         return ranges
 
 
@@ -112,7 +114,7 @@ def _plain(text: str) -> str:
 
 
 def _first_word(text: str) -> str:
-    match = re.search(r"[^\W_]+", text)
+    match = _WORD.search(text)
     return match.group() if match else ""
 
 

@@ -6,11 +6,11 @@ The list says only that a word alone names nobody. It is no name list, and no na
 """
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-_SUFFIXES = frozenset(("s", "t", "re", "ve", "ll", "d", "m", "em", "all"))
+_SUFFIXES = frozenset(("s", "t", "re", "ve", "ll", "d", "m", "em", "all", "know"))
 
 
 @cache
@@ -56,6 +56,32 @@ def unexplained(text: str) -> list[tuple[int, int]]:
     return ranges
 
 
+@cache
+def _frequencies() -> dict[str, float]:
+    from wordfreq import get_frequency_dict
+
+    frequencies: dict[str, float] = get_frequency_dict("en", "large")
+    return frequencies
+
+
+def is_common(word: str, least: float = 1e-6) -> bool:
+    """Say whether a word is used at least `least` of the time in English (1e-6: once in a million words)."""
+    return _frequencies().get(word.lower(), 0.0) >= least
+
+
+def is_unheard_of(word: str) -> bool:
+    """Say whether no English word list knows a word, even as a slip of the keys or an ordinary stem with an ending."""
+    lowered = word.lower()
+    if len(lowered) < 4 or lowered in _frequencies() or is_typo_of_ordinary(lowered):
+        return False
+    for ending in ("ing", "ed", "er", "est", "ly", "ness", "ish", "less", "able", "in", "y", "ies", "es", "s"):
+        stem = lowered.removesuffix(ending)
+        if stem != lowered and len(stem) > 2 and (is_common(stem) or is_common(stem + "e") or is_common(stem[:-1])):
+            return False
+    return not re.search(r"(.)\1\1", lowered)
+
+
+@lru_cache(maxsize=20_000)
 def is_typo_of_ordinary(word: str) -> bool:
     """Say whether a word of five and more letters is one edit away from an ordinary word of five and more (a slip of the keys)."""
     lowered = word.lower()

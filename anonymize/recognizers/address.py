@@ -6,7 +6,7 @@ from anonymize.recognizers.base import PatternLayer, Rule
 
 _STREET = (
     "street|st|road|rd|avenue|ave|lane|ln|drive|dr|court|ct|close|crescent|cres|way|place|pl|boulevard|blvd|terrace|ter|parkway|pkwy|"
-    "highway|hwy|square|sq|gardens?|grove|hill|mews|row|walk|rise|view|views|park|green|circle|cir|trail|trl|loop|alley|plaza|plains?|"
+    "highway|hwy|drives|squares?|sq|gardens?|grove|hill|mews|row|walk|rise|view|views|park|green|circle|cir|trail|trl|loop|alley|plaza|plains?|"
     "springs?|creek|ridge|ridges|heights|meadows?|station|junction|villages?|estates?|manor|manors|mission|fields?|forges?|forks?|"
     "fords?|glens?|harbors?|hollow|islands?|isle|keys?|knolls?|lakes?|landing|lodge|mall|mills?|mountains?|orchard|oval|pass|path|pike|"
     "pines?|points?|ports?|prairie|radial|ranch|rapids|rest|rivers?|rue|run|shoals?|shores?|skyway|spurs?|stravenue|stream|summit|"
@@ -35,6 +35,14 @@ class AddressRecognizer(PatternLayer):
             ),
             0.7,
             accepts=lambda match: _is_street(match.group()),
+        ),
+        Rule(
+            re.compile(
+                r"\b(?:the )?corner of (?:[^\W_][\w'’.-]{0,24} ){1,6}(?:and|&) (?:[^\W_][\w'’.-]{0,24})(?: [^\W_a-z][\w'’.-]{0,24}){0,3}",
+                re.IGNORECASE,
+            ),
+            0.6,
+            accepts=lambda match: bool(re.search(r"[A-Z0-9]", match.group().split("of", 1)[1])),
         ),
         Rule(re.compile(r"(?<!\w)(?:p\.? ?o\.? ?box|post box|psc|apo box)\W{0,3}\d{1,6}(?:,? box \d{1,6})?", re.IGNORECASE), 0.85),
         Rule(re.compile(r"(?<!\w)(?:apt|apartment|suite|ste|unit|flat)\.? ?#?\d{1,5}[A-Za-z]?(?!\w)", re.IGNORECASE), 0.55),

@@ -10,6 +10,12 @@ _COMPASS = re.compile(
     r"\b(?:north|south|east|west|new|port|lake|mount|mt|fort|ft|san|santa|los|las|el|la|le|saint|st|upper|lower|great|little|old)\.? (?=[^\W\d_]{3})",
     re.IGNORECASE,
 )
+# Countries whose names are ordinary words, so that no unexplained word points to them.
+_COUNTRY = re.compile(
+    r"\b(?:United (?:Kingdom|States(?: of America)?|Arab Emirates)|Czech Republic|New Zealand|South (?:Africa|Korea|Sudan)|North Korea|"
+    r"Central African Republic|Dominican Republic|Ivory Coast|Northern Ireland)\b",
+    re.IGNORECASE,
+)
 
 
 class LocationRecognizer(PatternLayer):
@@ -30,4 +36,5 @@ class LocationRecognizer(PatternLayer):
             run = name_run(text, cue.end(), most=3, capital_is_enough=False, typo_is_name=False)
             if run:
                 found.append((*run, 0.5))
+        found.extend((*country.span(), 0.7) for country in _COUNTRY.finditer(text))
         return found

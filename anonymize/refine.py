@@ -1,0 +1,130 @@
+"""Second looks at English findings: what is no name after all, and what belongs to one."""
+
+import re
+from collections.abc import Sequence
+
+from anonymize.recognizers.spacy_entities import SCORE as SPACY_SCORE
+from anonymize.spans import Span, merge
+from anonymize.vocabulary import WORD, is_common, is_ordinary, is_unheard_of, unexplained
+
+CUED = 0.75
+UNHEARD = 0.4
+UNKNOWN_WORD = "UNKNOWN_WORD"
+_NAMING = frozenset(("PERSON", "LOCATION", "ORGANIZATION", "ADDRESS"))
+_JOINED = frozenset(("ADDRESS", "LOCATION", "POSTCODE"))
+_SURE_OF_LOWER_CASE = 0.95
+_USES_CAPITALS = re.compile(r"(?:^|[.!?]\s+|\n)[A-Z][a-z]|(?<!\w)I(?!\w)")
+_AFTER = re.compile(r"[ ](?P<word>[A-Z][a-z'’-]{1,20})(?![\w])")
+_LEADING = re.compile(r"(?<![\w'’])(?P<word>[A-Z][a-z'’-]{1,20})[ ]$")
+_INITIAL = re.compile(r"[ ][A-ZÀ-Þ]\.?[ ]")
+_NUMBER_AFTER = re.compile(r"[ ,\n]{1,3}(?P<number>#?\d{1,6}[A-Za-z]?(?:-\d{1,5})?)(?![\w:%])")
+_NUMBER_BEFORE = re.compile(r"(?<![\w.,/-])(?P<number>\d{1,6}[A-Za-z]?),?[ ]$")
+_AGE = re.compile(r"(?<![\w.,/-])(?P<age>[1-9]\d)(?=[ -]?(?:years?[ -]old|y/?o\b|yrs?\b))", re.IGNORECASE)
+_NEAR = 80
+_BESIDE = re.compile(r"(?:, | and | & | or |, and )(?P<word>[^\W\d_][\w'’-]{2,20})(?!\w)", re.IGNORECASE)
+_BEFORE = re.compile(r"(?<!\w)(?P<word>[^\W\d_][\w'’-]{2,20})(?:, | and | & | or )$", re.IGNORECASE)
+
+
+def names_something(text: str, span: Span) -> bool:
+    """Refuse a model's name that holds only ordinary words, or a usual word in lower case by a writer who uses capitals."""
+    if span.entity not in _NAMING or span.score == CUED:
+        return True
+    value = text[span.start : span.end]
+    if any(character.isdigit() for character in value):
+        return True
+    words = WORD.findall(value)
+    if all(is_ordinary(word) for word in words):
+        # "Good Memorial", "Christopher Fields": ordinary words count if every one is capitalised inside a sentence.
+        return (
+            len(words) > 1
+            and all(word[0].isupper() for word in words)
+            and not text.isupper()
+            and (span.start > 0 or span.score == SPACY_SCORE)
+        )
+    if value.islower() and span.score < _SURE_OF_LOWER_CASE and _USES_CAPITALS.search(text):
+        return not all(is_ordinary(word) or is_common(word) for word in words)
+    return True
+
+
+def complete(text: str, spans: list[Span]) -> list[Span]:
+    """Add what stands beside a name or an address and is part of it, and the words that nothing knows."""
+    found = merge(spans)
+    extra: list[Span] = []
+    for before, span in zip([None, *found], found, strict=False):
+        if span.entity == "PERSON":
+            extra.extend(_rest_of_name(text, span))
+            if before and before.entity == "PERSON" and _INITIAL.fullmatch(text, before.end, span.start):
+                extra.append(Span(before.start, span.end, "PERSON", span.score))
+        elif span.entity == "ADDRESS":
+            extra.extend(_rest_of_address(text, span))
+    if any(span.entity in _JOINED for span in found):
+        extra.extend(_ages_beside_places(text, found))
+    known = [*found, *extra]
+    for start, end in unexplained(text):
+        if not _inside((start, end), known) and is_unheard_of(text[start:end]):
+            extra.append(Span(start, end, UNKNOWN_WORD, UNHEARD))
+    return [*found, *extra]
+
+
+def _inside(place: tuple[int, int], spans: Sequence[Span]) -> bool:
+    return any(span.start <= place[0] and place[1] <= span.end for span in spans)
+
+
+def _rest_of_name(text: str, span: Span) -> list[Span]:
+    rest: list[Span] = []
+    head = text[max(0, span.start - 30) : span.start]
+    shift = span.start - len(head)
+    if text[span.start : span.start + 1].isupper() and not text.isupper():
+        after = _AFTER.match(text, span.end)
+        if after and not _starts_like_a_clause(after.group("word")):
+            rest.append(Span(span.end, after.end(), "PERSON", span.score))
+        leading = _LEADING.search(head)
+        if leading and not is_ordinary(leading.group("word")):
+            rest.append(Span(leading.start("word") + shift, span.start, "PERSON", span.score))
+    for beside, offset in ((_BESIDE.match(text, span.end), 0), (_BEFORE.search(head), shift)):
+        if beside and not is_ordinary(beside.group("word")) and not is_common(beside.group("word"), 1e-5):
+            start, end = beside.span("word")
+            rest.append(Span(start + offset, end + offset, "PERSON", 0.5))
+    return rest
+
+
+def _rest_of_address(text: str, span: Span) -> list[Span]:
+    rest: list[Span] = []
+    head = text[max(0, span.start - 12) : span.start]
+    before = _NUMBER_BEFORE.search(head)
+    if before:
+        rest.append(Span(span.start - len(head) + before.start("number"), span.start, "ADDRESS", span.score))
+    after = _NUMBER_AFTER.match(text, span.end)
+    if after:
+        rest.append(Span(span.end, after.end("number"), "ADDRESS", span.score))
+    return rest
+
+
+def _ages_beside_places(text: str, found: Sequence[Span]) -> list[Span]:
+    return [
+        Span(*age.span("age"), "AGE", 0.5)
+        for age in _AGE.finditer(text)
+        if any(
+            span.entity in _JOINED and span.start - _NEAR < age.start() < span.end + _NEAR for span in found
+        )
+    ]
+
+
+def _starts_like_a_clause(word: str) -> bool:
+    return word.lower() in ("i", "i'm", "i’m", "and", "but", "he", "she", "they", "we", "you", "the", "my", "is", "it", "this", "that")
+
+
+def join(text: str, spans: Sequence[Span]) -> list[Span]:
+    """Make one finding of an address in pieces, or a name in two: the commas between would still show its shape."""
+    joined: list[Span] = []
+    for span in spans:
+        if joined:
+            last = joined[-1]
+            gap = text[last.end : span.start]
+            same = last.entity == span.entity or (last.entity in _JOINED and span.entity in _JOINED)
+            if same and len(gap) <= 3 and not gap.strip(" ,.\n-'") and not (gap == ", " and span.entity == "PERSON"):
+                entity = last.entity if last.entity == span.entity else "ADDRESS"
+                joined[-1] = Span(last.start, span.end, entity, max(last.score, span.score))
+                continue
+        joined.append(span)
+    return joined

@@ -107,6 +107,17 @@ def _lone_surrogate(s: Situation) -> bytes:
     return orjson.dumps(s.record).replace(b"MARK", rb"u\ud800")
 
 
+@_kind("byte_order_mark", "E201", jsonl_only=True)
+def _byte_order_mark(s: Situation) -> bytes:
+    return b"\xef\xbb\xbf" + orjson.dumps(s.record)
+
+
+@_kind("deep_nesting", "E201", jsonl_only=True)
+def _deep_nesting(s: Situation) -> bytes:
+    s.record["turns"] = "MARK"
+    return orjson.dumps(s.record).replace(b'"MARK"', b"[" * 5_000 + b"]" * 5_000)
+
+
 @_kind("field_missing", "E202", jsonl_only=True)
 def _field_missing(s: Situation) -> Record:
     del s.record["human_review"]
@@ -124,19 +135,29 @@ _set("nested_field_unknown", "E203", "person.given_name", "withheld", jsonl_only
 _set("supersedes_in_new", "E203", "supersedes", "r0")
 _set("number_as_text", "E204", "n_turns", "12", jsonl_only=True)
 _set("number_as_bool", "E204", "n_turns", True, jsonl_only=True)
+_set("number_with_fraction", "E204", "n_turns", 12.0, jsonl_only=True)
 _set("struct_as_text", "E204", "risk", "high", jsonl_only=True)
 _set("list_as_null", "E208", "failure_modes", None, jsonl_only=True)
 _set("code_unknown", "E205", "event_class", "catastrophe")
 _set("code_by_case", "E205", "human_review", "None")
+_set("code_with_a_space", "E205", "human_review", "none ")
+_set("code_with_a_look_alike_letter", "E205", "human_review", "n\u043ene")
+_set("code_with_an_invisible_character", "E205", "human_review", "none\u200b")
 _set("listed_code_unknown", "E205", "failure_modes", ["unhelpful"])
 _set("status_unknown", "E205", "record_status", "update")
 _set("record_id_too_long", "E206", "record_id", "r" * 65)
+_set("record_id_empty", "E206", "record_id", "")
 _set("pseudonym_empty", "E206", "user_pseudonym", "")
 _set("turns_over_the_limit", "E207", "n_turns", 100_001)
+_set("number_far_over_the_limit", "E207", "n_turns", 2**60, jsonl_only=True)
 _set("null_not_permitted", "E208", "event_class", None, jsonl_only=True)
 _set("time_without_zone", "E209", "started_at", "2026-01-15T10:00:00", jsonl_only=True)
+_set("time_of_no_day", "E209", "started_at", "2026-02-30T10:00:00Z", jsonl_only=True)
+_set("time_in_nanoseconds", "E209", "started_at", "2026-01-15T10:00:00.123456789Z", jsonl_only=True)
+_set("time_as_a_number", "E209", "started_at", 1_768_471_200, jsonl_only=True)
 _set("stratum_undeclared", "E216", "selection_stratum", "undeclared")
 _set("pattern_of_region", "E220", "person.region", "usa")
+_set("pattern_of_language", "E220", "person.language", "en-US")
 _set("pattern_of_version", "E220", "deployment.model_version", "Version 2!")
 _set("code_listed_twice", "E222", "failure_modes", ["false_alarm", "false_alarm"])
 _set("origin_of_real_data", "E224", "origin", "production")

@@ -128,7 +128,9 @@ class SimulationParameters(BaseModel):
         description="types of intervention",
     )  # fmt: skip
     outcomes: tuple[OutcomePlant, ...] = Field(
-        default=DEFAULT_OUTCOMES, description="what is seen after interventions: effects, fading with depth, unknown, pending"
+        default=DEFAULT_OUTCOMES,
+        min_length=1,
+        description="what is seen after interventions: effects, fading with depth, unknown, pending",
     )
     user_correlation: Share = Field(
         default=0.0,

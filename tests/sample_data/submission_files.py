@@ -23,7 +23,7 @@ def _parse(line: bytes) -> Parsed:
     try:
         found = json.loads(line.decode("utf-8"), parse_constant=_refuse)
         found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8"))  # a lone surrogate has no UTF-8 form
-    except (ValueError, UnicodeError):
+    except (ValueError, UnicodeError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

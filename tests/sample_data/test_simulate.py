@@ -25,7 +25,7 @@ from schemas.signing import decode_key, public_key, verify
 
 PARAMETERS = SimulationParameters(
     seed=11,
-    users=700,
+    users=500,
     text_share=0.2,
     malformed_share=0.029,
     duplicate_share=0.03,

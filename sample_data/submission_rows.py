@@ -186,8 +186,9 @@ def _user_of(record: Record | None) -> str:
 def submission_plans(simulated: SimulatedQuarter, company: str) -> list[SubmissionPlan]:
     """The submissions of a company in a quarter; formats are taken in turn over companies and submissions."""
     p, quarter = simulated.columns.parameters, simulated.quarter
-    ids = [f"{company}-{str(quarter).lower()}-{i + 1}" for i in range(p.submissions_per_quarter)]
-    at = p.company_ids.index(company) * p.submissions_per_quarter + p.quarter_list.index(quarter)
+    n = p.submissions_per_quarter
+    ids = [f"{company}-{str(quarter).lower()}-{i + 1:0{len(str(n))}d}" for i in range(n)]  # in order when sorted as text
+    at = p.company_ids.index(company) * n + p.quarter_list.index(quarter)
     plans = []
     for number, period in enumerate(periods(p, quarter)):
         first = (at + number) * p.files_per_submission

@@ -1,6 +1,8 @@
 """Which records carry text, and whose words these are."""
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,35 @@ from sample_data.parameters import SimulationParameters
 from sample_data.phrases import TEXT_LANGUAGES
 from sample_data.population import codes
 from sample_data.records import Record
-from sample_data.submission_rows import TextOf
+
+
+@dataclass(frozen=True)
+class QuarterTexts:
+    """The texts of one quarter's records, each made when it is asked for."""
+
+    parameters: SimulationParameters
+    simulated: SimulatedQuarter
+    from_file: Mapping[int, FileConversation]
+    from_templates: Set[int]
+
+    def __call__(self, index: int, record: Record) -> Conversation | None:
+        """The text of a record by its index; None where it carries none."""
+        if index not in self.from_file and index not in self.from_templates:
+            return None
+        rng = text_stream(self.parameters.seed, "text", self.simulated.columns.records.ids[index])
+        if index in self.from_file:
+            return from_file(self.parameters, rng, self.from_file[index], record["n_turns"])
+        person, acted = record["person"], record["interventions"]
+        return from_templates(self.parameters, rng, person["language"], person["region"], record["n_turns"], acted)
+
+    def all(self) -> Iterator[tuple[str, str, Conversation]]:
+        """Company, record id (as first sent) and text of every record that carries text."""
+        builder = self.simulated.builder
+        for index in sorted({*self.from_file, *self.from_templates}):
+            record = builder.new(index)
+            conversation = self(index, record)
+            if conversation is not None:
+                yield builder.company_of(index), record["record_id"], conversation
 
 
 class TextSource:
@@ -22,22 +52,11 @@ class TextSource:
         self._p = parameters
         self._file = read_conversations(conversations) if conversations is not None else ()
 
-    def of(self, simulated: SimulatedQuarter) -> TextOf:
-        """The text of each record of a quarter by its index; None where it carries none."""
+    def of(self, simulated: SimulatedQuarter) -> "QuarterTexts":
+        """The texts of a quarter."""
         chosen = self._from_file(simulated) if self._file else {}
         templates = self._with_templates(simulated) if not self._file else set()
-        ids = simulated.columns.records.ids
-
-        def text_of(index: int, record: Record) -> Conversation | None:
-            if index not in chosen and index not in templates:
-                return None
-            rng = text_stream(self._p.seed, "text", ids[index])
-            if index in chosen:
-                return from_file(self._p, rng, chosen[index], record["n_turns"])
-            person = record["person"]
-            return from_templates(self._p, rng, person["language"], person["region"], record["n_turns"], record["interventions"])
-
-        return text_of
+        return QuarterTexts(self._p, simulated, chosen, templates)
 
     def _may_carry_text(self, simulated: SimulatedQuarter) -> Bools:
         users, records = simulated.columns.users, simulated.columns.records

@@ -19,11 +19,13 @@ from sample_data.conversations import (
     helpline_spans,
     read_conversations,
 )
+from sample_data.generate import generate
 from sample_data.outcome_plants import DOMAIN
 from sample_data.parameters import PII_RATES, SimulationParameters
 from sample_data.phrases import HELPLINES, TEXT_LANGUAGES
 from sample_data.pii import PII_KINDS
 from sample_data.simulate import simulate
+from sample_data.texts import TextSource
 from schemas.errors import UsageError
 from schemas.fields import MAX_TURN_CHARACTERS
 
@@ -122,6 +124,16 @@ def test_written_spans_are_exact(tmp_path: Path) -> None:
         assert (value in HELPLINES) == (kind == "helpline")
         values[kind] += 1
     assert len(values) > 12
+
+
+def test_texts_in_memory_are_those_that_are_written(tmp_path: Path) -> None:
+    plain = {"duplicate_share": 0.0, "correction_share": 0.0, "malformed_share": 0.0}
+    parameters = SimulationParameters(seed=2, users=80, quarters=1, text_share=0.4).model_copy(update=plain)
+    truth = simulate(tmp_path / "out", parameters)
+    texts = list(TextSource(parameters, None).of(generate(parameters).quarters[0]).all())
+    told = {(row[0], row[4], row[5], row[6], row[7], row[8]) for row in truth.pii}
+    assert told == {(c, r, s.turn, s.start, s.end, s.kind) for c, r, text in texts for s in text.planted}
+    assert len(texts) == sum(counts.conversations_with_text for counts in truth.counts["2026Q1"].values())
 
 
 def test_an_under_13_carries_no_text(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from sample_data.phrases import (
     TEXT_LANGUAGES,
     USER_LINES,
 )
-from sample_data.pii import PII_KINDS
+from sample_data.pii import draw_value
 from schemas.errors import UsageError
 from schemas.fields import MAX_TURN_CHARACTERS
 
@@ -109,7 +109,7 @@ def pii_pieces(p: SimulationParameters, rng: random.Random, language: str) -> li
     for kind, rate in p.pii_rates.items():
         if rng.random() >= rate or kind not in sentences:
             continue
-        value = PII_KINDS[kind](rng, language)
+        value = draw_value(kind, rng, language)
         if kind == "person_name" and rng.random() < p.lower_case_name_share:
             value = value.lower()
         group = [_planted(_choose(rng, sentences[kind]), value, kind)]

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 
 from sample_data import names
+from sample_data.phrases import HELPLINES
 
 
 def _pick(rng: random.Random, options: tuple[str, ...]) -> str:
@@ -251,3 +252,11 @@ PII_KINDS: Mapping[str, Callable[[random.Random, str], str]] = {
     "passport_number": _passport_number,
     "coordinates": _coordinates,
 }
+
+
+def draw_value(kind: str, rng: random.Random, language: str) -> str:
+    """A value of a kind; never one that reads like a helpline, which the scrub is to keep."""
+    value = PII_KINDS[kind](rng, language)
+    while value in HELPLINES:
+        value = PII_KINDS[kind](rng, language)
+    return value

@@ -115,7 +115,7 @@ def _tell(truth: Truth, told: SubmissionTruth, counts: CompanyCounts, place: tup
     if row.malformed is not None:
         told.quarantined[row.malformed.code] += 1
         counts.quarantined[row.malformed.code] += 1
-        truth.malformed.append((*place, row.malformed.kind, row.malformed.code, row.malformed.needs_memory))
+        truth.malformed.append((*place, row.malformed.kind, row.malformed.code, row.needs_memory))
         return
     if isinstance(row.content, bytes):
         raise InternalError("Only a malformed row is bytes.")
@@ -123,7 +123,7 @@ def _tell(truth: Truth, told: SubmissionTruth, counts: CompanyCounts, place: tup
     if row.what == "duplicate":
         told.duplicates += 1
         counts.duplicates += 1
-        truth.duplicates.append((*place, record_id))
+        truth.duplicates.append((*place, record_id, row.needs_memory))
     counts.corrections += row.what == "correction"
     scope = row.content.get("scope")
     counts.record_withdrawals += scope == "record"

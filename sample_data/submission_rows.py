@@ -29,6 +29,7 @@ class Row:
     what: str  # new, correction, withdrawal, duplicate, malformed
     conversation: Conversation | None = None
     malformed: Malformed | None = None
+    needs_memory: bool = False  # only the pool can tell, because it takes an earlier submission
 
 
 @dataclass
@@ -118,7 +119,9 @@ class RowMaker:
             # Within a submission the repeat comes after the first one: in a later file, or further down in the same.
             file = max(first, int(self._again[index])) if within else int(self._again[index])
             place = place + (1 - place) * float(self._gap[index]) if within and file == first else float(self._gap[index])
-            files[file].append(self._row(index, self._builder.new(index), place, "duplicate"))
+            row = self._row(index, self._builder.new(index), place, "duplicate")
+            row.needs_memory = not within
+            files[file].append(row)
 
     def _malformed(self, plan: SubmissionPlan, mine: Any, files: list[list[Row]]) -> None:
         written = sum(len(file) for file in files)
@@ -162,7 +165,7 @@ class RowMaker:
         content, place = made
         # After the record that it was made from: the first of two with one id counts.
         place += (1 - place) * float(rng.random())
-        file.append(Row(content, place, "malformed", malformed=kind))
+        file.append(Row(content, place, "malformed", malformed=kind, needs_memory=kind.needs_memory))
         return True
 
     def _frame(self, plan: SubmissionPlan) -> Mapping[str, Any]:

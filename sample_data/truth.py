@@ -11,7 +11,7 @@ from sample_data.parameters import SimulationParameters
 
 SPAN_COLUMNS = ("company", "submission_id", "file", "row", "record_id", "turn", "start", "end", "kind")
 MALFORMED_COLUMNS = ("company", "submission_id", "file", "row", "kind", "code", "needs_memory")
-DUPLICATE_COLUMNS = ("company", "submission_id", "file", "row", "record_id")
+DUPLICATE_COLUMNS = ("company", "submission_id", "file", "row", "record_id", "needs_memory")
 
 
 @dataclass
@@ -53,7 +53,7 @@ class SubmissionTruth:
 
 SpanRow = tuple[str, str, str, int, str, int, int, int, str]
 MalformedRow = tuple[str, str, str, int, str, str, bool]
-DuplicateRow = tuple[str, str, str, int, str]
+DuplicateRow = tuple[str, str, str, int, str, bool]
 
 
 @dataclass

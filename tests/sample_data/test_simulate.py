@@ -190,6 +190,20 @@ def test_malformed_references_name_other_users(written: Written) -> None:
     assert len(kinds) == 4
 
 
+def test_repeats_are_within_and_across_submissions(written: Written) -> None:
+    places: dict[tuple[str, str], list[Place]] = defaultdict(list)
+    for place, row in written.good():
+        if row["record_status"] == "new":
+            places[place[0], row["record_id"]].append(place)
+    kinds = set()
+    for *where, record_id, needs_memory in written.truth.duplicates:
+        first, *again = places[str(where[0]), str(record_id)]
+        assert again == [tuple(where)]
+        assert needs_memory == (first[1] != where[1])
+        kinds.add(needs_memory)
+    assert kinds == {True, False}
+
+
 def test_the_pool_refuses_no_submission(written: Written) -> None:
     for told in written.truth.submissions:
         assert sum(told.quarantined.values()) <= 0.05 * told.records

@@ -11,12 +11,11 @@ from anonymize.recognizers.base import digits_of
 from anonymize.recognizers.non_latin import NonLatinRecognizer
 from anonymize.recognizers.spacy_entities import SCORE as SPACY_SCORE
 from anonymize.recognizers.token_classifier import TokenClassifierRecognizer
+from anonymize.refine import complete, join, names_something
 from anonymize.segments import segments_of
 from anonymize.settings import ScrubSettings
-from anonymize.refine import complete, join, names_something
 from anonymize.spans import Span, merge, subtract, trim
 from anonymize.vocabulary import unexplained
-
 
 _PLACES = frozenset(("ADDRESS", "POSTCODE"))
 # What decides a model's answer: language, the text read, and which of its words nothing has explained yet.

@@ -212,6 +212,8 @@ def spelled_digit_runs(text: str) -> list[tuple[int, int, str]]:
     """Find numbers written digit by digit ("five five five, 0 1") as `(start, end, digits)`, at least five digits long."""
     runs: list[tuple[int, int, str]] = []
     for match in _SPELLED.finditer(text):
+        if not any(character.isalpha() for character in match.group()):
+            continue  # plain digits: the phone recognizer knows a count when it sees one
         digits, repeat = "", 1
         for word in re.findall(r"[A-Za-z]+|\d", match.group()):
             lowered = word.lower()

@@ -21,6 +21,10 @@ _NUMBER_AFTER = re.compile(r"[ ,\n]{1,3}(?P<number>#?\d{1,6}[A-Za-z]?(?:-\d{1,5}
 _NUMBER_BEFORE = re.compile(r"(?<![\w.,/-])(?P<number>\d{1,6}[A-Za-z]?),?[ ]$")
 _AGE = re.compile(r"(?<![\w.,/-])(?P<age>[1-9]\d)(?=[ -]?(?:years?[ -]old|y/?o\b|yrs?\b))", re.IGNORECASE)
 _NEAR = 80
+# A civil title tells the gender of the one it stands before; "Dr" and "Officer" tell a role, and stay.
+_CIVIL_TITLE = re.compile(r"(?<!\w)(?P<title>(?:mr|mrs|ms|miss|mx)\.?[ ])$", re.IGNORECASE)
+_SIGNED_LINE = re.compile(r"[ \t]*\n{1,2}(?P<line>[A-Z][^\n.!?:<@]{2,60})(?=\n)")
+_EMPLOYED_AS = re.compile(r"[ ]as (?:an? |the )?(?P<job>[A-Z][^\n.!?:<@]{2,60}?)(?=[.!?,\n]|$)")
 _BESIDE = re.compile(r"(?:, | and | & | or |, and )(?P<word>[^\W\d_][\w'’-]{2,20})(?!\w)", re.IGNORECASE)
 _BEFORE = re.compile(r"(?<!\w)(?P<word>[^\W\d_][\w'’-]{2,20})(?:, | and | & | or )$", re.IGNORECASE)
 
@@ -55,8 +59,15 @@ def complete(text: str, spans: list[Span]) -> list[Span]:
             extra.extend(_rest_of_name(text, span))
             if before and before.entity == "PERSON" and _INITIAL.fullmatch(text, before.end, span.start):
                 extra.append(Span(before.start, span.end, "PERSON", span.score))
+            line = _SIGNED_LINE.match(text, span.end) if text[: span.start].rpartition("\n")[2].strip(" >") == "" else None
+            if line:
+                extra.append(Span(*line.span("line"), "TITLE", 0.5))
         elif span.entity == "ADDRESS":
             extra.extend(_rest_of_address(text, span))
+        elif span.entity == "ORGANIZATION":
+            job = _EMPLOYED_AS.match(text, span.end)
+            if job:
+                extra.append(Span(*job.span("job"), "TITLE", 0.5))
     if any(span.entity in _JOINED for span in found):
         extra.extend(_ages_beside_places(text, found))
     known = [*found, *extra]
@@ -74,6 +85,9 @@ def _rest_of_name(text: str, span: Span) -> list[Span]:
     rest: list[Span] = []
     head = text[max(0, span.start - 30) : span.start]
     shift = span.start - len(head)
+    title = _CIVIL_TITLE.search(head)
+    if title:
+        rest.append(Span(title.start("title") + shift, span.start, "PERSON", span.score))
     if text[span.start : span.start + 1].isupper() and not text.isupper():
         after = _AFTER.match(text, span.end)
         if after and not _starts_like_a_clause(after.group("word")):
@@ -104,14 +118,29 @@ def _ages_beside_places(text: str, found: Sequence[Span]) -> list[Span]:
     return [
         Span(*age.span("age"), "AGE", 0.5)
         for age in _AGE.finditer(text)
-        if any(
-            span.entity in _JOINED and span.start - _NEAR < age.start() < span.end + _NEAR for span in found
-        )
+        if any(span.entity in _JOINED and span.start - _NEAR < age.start() < span.end + _NEAR for span in found)
     ]
 
 
 def _starts_like_a_clause(word: str) -> bool:
-    return word.lower() in ("i", "i'm", "i’m", "and", "but", "he", "she", "they", "we", "you", "the", "my", "is", "it", "this", "that")
+    return word.lower() in (
+        "i",
+        "i'm",
+        "i’m",
+        "and",
+        "but",
+        "he",
+        "she",
+        "they",
+        "we",
+        "you",
+        "the",
+        "my",
+        "is",
+        "it",
+        "this",
+        "that",
+    )
 
 
 def join(text: str, spans: Sequence[Span]) -> list[Span]:

@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_HARDLY_EVER = 2.8e-8
 _SUFFIXES = frozenset(("s", "t", "re", "ve", "ll", "d", "m", "em", "all", "know"))
 
 
@@ -72,7 +73,7 @@ def is_common(word: str, least: float = 1e-6) -> bool:
 def is_unheard_of(word: str) -> bool:
     """Say whether no English word list knows a word, even as a slip of the keys or an ordinary stem with an ending."""
     lowered = word.lower()
-    if len(lowered) < 4 or lowered in _frequencies() or is_typo_of_ordinary(lowered):
+    if len(lowered) < 4 or _frequencies().get(lowered, 0.0) > _HARDLY_EVER or is_typo_of_ordinary(lowered):
         return False
     for ending in ("ing", "ed", "er", "est", "ly", "ness", "ish", "less", "able", "in", "y", "ies", "es", "s"):
         stem = lowered.removesuffix(ending)
@@ -85,7 +86,7 @@ def is_unheard_of(word: str) -> bool:
 def is_typo_of_ordinary(word: str) -> bool:
     """Say whether a word of five and more letters is one edit away from an ordinary word of five and more (a slip of the keys)."""
     lowered = word.lower()
-    if len(lowered) < 5 or not lowered.isascii():
+    if not 5 <= len(lowered) <= 24 or not lowered.isascii():
         return False
     words = ordinary_words()
     letters = "abcdefghijklmnopqrstuvwxyz"

@@ -11,6 +11,6 @@ class EmailRecognizer(PatternLayer):
     ENTITY = "EMAIL_ADDRESS"
     GATE = re.compile("@")
     RULES = (
-        Rule(re.compile(r"(?<![\w.+%-])[\w.+%'-]{1,64}\s?@\s?[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}"), 0.95),
+        Rule(re.compile(r"(?<![\w.+%-])[\w.+%'-]{1,64}(?:@|\s@\s)[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}"), 0.95),
         Rule(re.compile(r"(?<![\w.+%-])[\w.+%'-]{2,64}@[\w-]{2,63}(?![\w.])"), 0.7),
     )

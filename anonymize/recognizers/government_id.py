@@ -5,7 +5,7 @@ import re
 from anonymize.recognizers.base import PatternLayer, Rule, digits_of
 
 _NAMED = (
-    r"(?i:\b(?:ssn|social security|sin|nino|national insurance|nhs|tax id|tin|itin|passport|driver'?s?'? licen[cs]e|licen[cs]e"
+    r"(?i:\b(?:ssn|social security|sin|nino|national insurance|nhs|tax id|tin|itin|passport|driver'?s?'? licen[cs]e|licen[cs]e(?!\s?plate)"
     r"|aadhaar|aadhar|pan|cpf|dni|nie|nif|codice fiscale|steuer-?id|ausweis|medicare|ni number|id card|ihi|tfn)\b"
     r"(?:\s(?:number|no|num|card|is|was|nr|id)\b|[\s:#.=-]){0,5})"
 )

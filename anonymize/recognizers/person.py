@@ -22,7 +22,7 @@ _TITLE = (
 )
 # Each cue: the pattern up to the name, most words, whether a capital alone makes a name, whether a slip of the keys can be one.
 _CUES: tuple[tuple[str, int, bool, bool], ...] = (
-    (r"name(?:'s|’s|s)?(?: is| was)?[ :]{1,2}|names |called |named |call me |known as |aka |goes by ", 3, True, False),
+    (r"\bname(?:'s|’s|s)?(?: is| was)?[ :]{1,2}|\bnames |\bcalled |\bnamed |\bcall me |\bknown as |\baka |\bgoes by ", 3, True, True),
     (rf"\b(?:{_TITLE})\b\.? ", 3, True, True),
     (rf"\b(?:my|our|his|her|their|the|this|ur|your|old|little|big|older|younger|late)(?: (?:best|old|little|big|older|younger|ex|late|new|former))? (?:{_KIN})(?:'s name is|s name is|,| is| was)? ", 3, False, False),
     (r"\b(?:friend|brother|sister|cousin|husband|wife|son|daughter|boyfriend|girlfriend|partner|coworker|roommate),? (?:named |called )?", 3, False, False),
@@ -39,6 +39,11 @@ _SIGN_OFF = re.compile(r"(?:^|\n|[.!?,] )\s{0,3}(?:[-–—~]{1,2} ?|xx? )(?=[^\
 _SUBJECT = re.compile(
     r"(?:^|(?<=[.!?,] )|(?<=\n)|(?<=and )|(?<=but )|(?<=that )|(?<=because )|(?<=when )|(?<=if ))(?P<name>[^\W\d_][\w'’-]{1,20})(?= "
     r"(?:said|says|told|dumped|left|hit|texted|called|died|hates|loves|is my|was my|and i\b|and me\b|keeps|kept|blocked|ghosted|knows|doesn'?t|won'?t|never|always|thinks|found|hurt|cheated|raped|passed|wants|makes|made|broke|asked|yelled|screamed))",
+    re.IGNORECASE,
+)
+# "i want faith to know": whom someone is wanted, asked or told to do something, is a person.
+_OBJECT = re.compile(
+    r"\b(?:want|wants|wanted|need|needs|needed|ask|asked|tell|told|beg|begged|let|help|helped) (?P<name>[^\W\d_][\w'’-]{1,20})(?= (?:to|that|know|see|be|understand|i)\b)",
     re.IGNORECASE,
 )
 
@@ -65,7 +70,7 @@ class PersonRecognizer(PatternLayer):
             run = name_run(text, cue.end(), most=3, capital_is_enough=False, typo_is_name=False)
             if run and not text[run[1] : run[1] + 40].strip(" .!\nxX"):
                 found.append((*run, 0.7))
-        for match in _SUBJECT.finditer(text):
+        for match in (*_SUBJECT.finditer(text), *_OBJECT.finditer(text)):
             run = name_run(text, match.start("name"), most=1, capital_is_enough=False, typo_is_name=False)
             if run:
                 found.append((*run, 0.6))

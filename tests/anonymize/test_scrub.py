@@ -49,7 +49,7 @@ def test_placeholders_mean_nothing_outside_their_conversation(scrubber: Scrubber
         "call or text 988 any time, or 1-800-273-8255",
         "Text HOME to 741741 or visit 988lifeline.org/chat.",
         "Samaritans are on 116 123 or jo@samaritans.org (free, day and night)",
-        "In Australia, Lifeline is 13 11 14; in Canada, Talk Suicide Canada is 1-833-456-4566",
+        "Lifeline is on 13 11 14, Talk Suicide Canada is 1-833-456-4566",
         "The Trevor Project: 1-866-488-7386 or text 678-678",
         "+44 116 123 from abroad",
     ],

@@ -85,7 +85,6 @@ def scrub(source: Path, target: Path, *, language: str = "en", config: Path | No
         config: folder with scrub.toml and helplines.toml, in place of the packaged ones.
     """
     from anonymize.lines import scrub_lines
-
     from anonymize.settings import load_scrub_settings
     from flows.pool import packaged_config
 

@@ -138,6 +138,8 @@ def _risk(record: InteractionRecord) -> Iterator[Problem]:
 
 def _interventions(record: InteractionRecord) -> Iterator[Problem]:
     interventions = record.interventions
+    if not interventions and shows_risk(record):
+        yield "E213", "interventions"
     for i, intervention in enumerate(interventions):
         if intervention.type == "no_intervention" and (len(interventions) > 1 or intervention.turn != record.risk.peak_turn):
             yield "E213", f"interventions[{i}].type"

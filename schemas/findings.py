@@ -62,7 +62,7 @@ _ALL = [
     ("E210", "outside the period", "started_at is outside the period of the manifest.", "Send the record in the submission of its period."),
     ("E211", "record of another quarter", "The records of one submission must belong to one quarter.", "Send one submission for each quarter."),
     ("E212", "order of turns", "first_turn, peak_turn and n_turns are not in order, or null does not fit the levels.", "Null both turns exactly where ideation, behavior and nssi are all none or unknown."),
-    ("E213", "no_intervention misplaced", "no_intervention must stand alone at peak_turn, and only where there is risk.", "Remove it, or send it as the only intervention at peak_turn."),
+    ("E213", "no_intervention misplaced", "Where there is risk and nothing was done, no_intervention stands alone at peak_turn; elsewhere it may not stand.", "Send it as the only intervention at peak_turn, and an empty list only where there is no risk."),
     ("E214", "outcome value of another kind", "The value does not belong to the outcome kind.", "Use a value that docs/contract lists for the kind."),
     ("E215", "turns not in the conversation", "A turn is beyond n_turns, repeated or out of order.", "Count turns from 1, in order, within n_turns."),
     ("E216", "stratum not in the manifest", "selection_stratum is not one of the manifest's.", "Declare the stratum in the manifest."),

@@ -57,7 +57,7 @@ def test_budget_is_charged_before_the_draw_and_stays_spent_when_it_fails(ledger:
         seen.append(ledger.line(quarter=QUARTER).rho_spent)
         raise OSError
 
-    with pytest.raises(OSError):  # noqa: PT011
+    with pytest.raises(OSError):
         ledger.answer_once(plan, fails)
     assert seen == [privacy().budget.first_release_rho]
     with pytest.raises(BudgetRefusedError, match="stays spent"):

@@ -1,0 +1,207 @@
+"""Public tables from an answer: every public cell, statuses that say why, intervals that cover both truths."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pooled import QUARTER, SECRET, as_scrubbed, pool_rows, registered
+
+from aggregate.answer import Answer, NoisyMarginal
+from aggregate.bounding import MeasurementSettings, bounded_tables
+from aggregate.counts import exact_counts, public_cells
+from aggregate.mechanisms.draw import prepare
+from aggregate.tabulation import tabulate
+from sample_data.generate import SimulatedQuarter, generate
+from sample_data.parameters import SimulationParameters
+from schemas.codes import OPEN_OUTCOMES
+from schemas.plan import Measure, RegisteredPlan
+from schemas.tables import Status
+
+SCALE = 2**20
+
+
+def flat_answer(plan: RegisteredPlan, estimate: float, outside: float, dominance: float) -> Answer:
+    """The same noisy values in every cell, in users-equivalent, at a noise of 10."""
+    marginals = []
+    for measure in plan.release_plan.measures:
+        for marginal in measure.marginals:
+            cells = len(public_cells(marginal, measure.scope(QUARTER, plan.release_plan)))
+            vector = {
+                name: value
+                for kind, number in (("estimate", estimate), ("outside", outside), ("dominance", dominance))
+                for name, value in ((kind, (round(number * SCALE),) * cells), (f"{kind}_scale", 10.0 * SCALE))
+            }
+            marginals.append(NoisyMarginal(measure.name, marginal, **vector))
+    return Answer(tuple(marginals))
+
+
+def statuses(answer: Answer, plan: RegisteredPlan) -> set[str]:
+    return {status for table in tabulate(answer, plan) for status in table.rows.column("status").to_pylist()}
+
+
+def test_statuses_say_why() -> None:
+    plan = registered()
+    assert statuses(flat_answer(plan, 500, 100, -100), plan) == {Status.OK}
+    assert statuses(flat_answer(plan, 5, 100, -100), plan) == {Status.TOO_NOISY}
+    assert statuses(flat_answer(plan, 500, 10, -100), plan) == {Status.TOO_FEW_COMPANIES}
+    assert statuses(flat_answer(plan, 500, 100, 5), plan) == {Status.TOO_FEW_COMPANIES}
+
+
+def test_a_withheld_cell_has_no_number_and_no_rate_gives_it_away() -> None:
+    plan = registered()
+    answer = flat_answer(plan, 500, 100, -100)
+    replies = next(m for m in answer.marginals if m.marginal == ("intervention", "outcome") and m.measure == "user_reply_next_turn")
+    cells = public_cells(replies.marginal, plan.release_plan.measures[2].scope(QUARTER, plan.release_plan))
+    withheld = [i for i, cell in enumerate(cells) if cell == ("coping_skill", "silent")]
+    outside = tuple(0 if i in withheld else value for i, value in enumerate(replies.outside))
+    broken = [m for m in answer.marginals if m is not replies] + [
+        NoisyMarginal(**{**replies.__dict__, "outside": outside})
+    ]
+    rows = next(t for t in tabulate(Answer(tuple(broken)), plan) if t.name == "intervention_outcomes").rows.to_pylist()
+    group = [r for r in rows if r["intervention"] == "coping_skill" and r["outcome_kind"] == "user_reply"]
+    assert {r["outcome"]: r["estimate"] is None for r in group}["silent"]
+    assert all(r["rate"] is None for r in group)
+    other = [r for r in rows if r["intervention"] == "warm_handoff" and r["outcome_kind"] == "user_reply"]
+    known = [r for r in other if r["outcome"] not in OPEN_OUTCOMES]
+    assert sum(r["rate"] for r in known) == pytest.approx(1)
+
+
+def test_what_is_not_collected_is_said_and_costs_nothing(tmp_path: Path) -> None:
+    plan = registered(not_collected=("resource_opened",))
+    assert "resource_opened_24h" not in {m.name for m in plan.measured()}
+    rows = next(t for t in tabulate(flat_answer(plan, 500, 100, -100), registered()) if t.name == "intervention_outcomes").rows
+    answer = Answer(tuple(m for m in flat_answer(plan, 500, 100, -100).marginals if m.measure != "resource_opened_24h"))
+    told = next(t for t in tabulate(answer, plan) if t.name == "intervention_outcomes").rows
+    assert told.num_rows == rows.num_rows
+    missing = {r["status"] for r in told.to_pylist() if r["outcome_kind"] == "resource_opened"}
+    assert missing == {Status.NOT_COLLECTED}
+
+
+def test_fewer_than_k_contributors_make_no_table() -> None:
+    plan = registered(contributors=2)
+    assert tabulate(Answer(()), plan) == ()
+
+
+def test_without_noise_the_tables_are_the_exact_sums(tmp_path: Path) -> None:
+    """Noise scale 0, in this harness only: estimates are the exact sums of the pool."""
+    simulated = generate(SimulationParameters(seed=5, users=900, quarters=1)).quarters[0]
+    plan = registered()
+    records = as_scrubbed(pool_rows(simulated.records()), tmp_path)
+    marginals, exact = [], {}
+    with bounded_tables(records, plan, SECRET, tmp_path / "s", MeasurementSettings()) as tables:
+        for table in tables:
+            scope = table.measure.scope(QUARTER, plan.release_plan)
+            for marginal in table.measure.marginals:
+                counts = exact_counts(table, marginal, scope, records.companies)
+                total = counts.total()
+                exact[table.measure.name, marginal] = dict(zip(public_cells(marginal, scope), total, strict=True))
+                vectors = {"estimate": total, "outside": counts.outside_largest(2), "dominance": counts.dominance(1, 2)}
+                fields = {name: tuple(int(v) for v in values) for name, values in vectors.items()}
+                marginals.append(NoisyMarginal(table.measure.name, marginal, **fields, **{f"{n}_scale": 0.0 for n in fields}))
+    rows = next(t for t in tabulate(Answer(tuple(marginals)), plan) if t.name == "risk_profile").rows.to_pylist()
+    shown = 0
+    for row in rows:
+        if row["week"] != "all" and row["estimate"] is not None:
+            assert row["estimate"] * SCALE == exact["risk_profile", ("week",)][row["week"],]
+            shown += 1
+    assert shown > 10
+
+
+def expected_and_pooled(
+    simulated: SimulatedQuarter, measure: Measure, marginal: tuple[str, ...], plan: RegisteredPlan
+) -> dict[tuple[str, ...], float]:
+    """The generator's own rate of each known outcome: Σ w·p over Σ w·p of known outcomes, by group, from its probabilities."""
+    events = simulated.outcome_events(measure.outcome_kind, measure.window)
+    labels = np.full(len(events.user), "", dtype=object)
+    for name in (key for key in marginal if key != "outcome"):
+        labels = labels + _listed(events.keys[name], name, plan).astype(object) + "|"
+    within = events.user.astype(np.int64) * 10
+    if "depth_band" in marginal:
+        within = within + np.unique(events.keys["depth_band"], return_inverse=True)[1]
+    _, place, count = np.unique(within, return_inverse=True, return_counts=True)
+    weights = 1.0 / count[place]
+    groups, at = np.unique(labels.astype(str), return_inverse=True)
+    mass = np.zeros((len(groups), len(events.values)))
+    np.add.at(mass, at, weights[:, None] * events.probabilities)
+    known = [i for i, value in enumerate(events.values) if value not in OPEN_OUTCOMES]
+    denominators = mass[:, known].sum(axis=1)
+    return {
+        (*group.split("|")[:-1], events.values[i]): mass[g, i] / denominators[g]
+        for g, group in enumerate(groups)
+        for i in known
+    }
+
+
+def _listed(values: np.ndarray, key: str, plan: RegisteredPlan) -> np.ndarray:
+    shown = {"language": plan.release_plan.languages, "region": plan.release_plan.regions}.get(key)
+    return values if shown is None else np.where(np.isin(values, [*shown, "unknown"]), values, "other")
+
+
+def coverage(seeds: range, users: int, draws: int, folder: Path) -> dict[str, tuple[int, int]]:
+    """Hits and tries of noise intervals against the pool's true sums, and of rate intervals against the generator's rates."""
+    hits = {"noise": [0, 0], "rate": [0, 0]}
+    plan = registered()
+    for seed in seeds:
+        simulated = generate(SimulationParameters(seed=seed, users=users, quarters=1)).quarters[0]
+        records = as_scrubbed(pool_rows(simulated.records()), folder / str(seed))
+        with bounded_tables(records, plan, SECRET, folder / "scratch", MeasurementSettings()) as tables:
+            prepared = prepare(tables, plan, records.companies)
+            truth = {
+                (t.measure.name, m): exact_counts(t, m, t.measure.scope(QUARTER, plan.release_plan), records.companies).total()
+                for t in tables
+                for m in t.measure.marginals
+            }
+            answers = [prepared.draw() for _ in range(draws)]
+        expected = {
+            (m.name, k): expected_and_pooled(simulated, m, k, plan)
+            for m in plan.release_plan.measures
+            for k in m.marginals
+            if "outcome" in k
+        }
+        for answer in answers:
+            for noisy in answer.marginals:
+                error = np.array(noisy.estimate, dtype=float) - truth[noisy.measure, noisy.marginal]
+                inside = np.abs(error) <= 1.96 * noisy.estimate_scale
+                hits["noise"][0] += int(inside.sum())
+                hits["noise"][1] += len(inside)
+            _count_rates(hits["rate"], answer, expected, plan)
+    return {name: (found[0], found[1]) for name, found in hits.items()}
+
+
+def _count_rates(found: list[int], answer: Answer, expected: dict[Any, dict[tuple[str, ...], float]], plan: RegisteredPlan) -> None:
+    tables = {t.name: t.rows.to_pylist() for t in tabulate(answer, plan)}
+    measures = {m.name: m for m in plan.release_plan.measures}
+    for (name, marginal), truths in expected.items():
+        for row in _rows_of(tables[measures[name].table], measures[name], marginal):
+            truth = truths.get(tuple(row[key] for key in marginal))
+            if truth is not None and row["rate"] is not None:
+                found[0] += row["rate_ci_low"] <= truth <= row["rate_ci_high"]
+                found[1] += 1
+
+
+def _rows_of(rows: list[dict[str, Any]], measure: Measure, marginal: tuple[str, ...]) -> list[dict[str, Any]]:
+    keys = [k for k in rows[0] if k not in ("quarter", "denominator", "status") and isinstance(rows[0][k], str)]
+    own = {"outcome_kind": measure.outcome_kind, "window": measure.window}
+    return [
+        row
+        for row in rows
+        if all(row[k] == v for k, v in own.items())
+        and all((row[k] != "all") == (k in marginal) for k in keys if k not in own)
+    ]
+
+
+def test_intervals_cover_both_truths(tmp_path: Path) -> None:
+    found = coverage(range(100, 102), 8000, 6, tmp_path)
+    for name, (hit, tried) in found.items():
+        assert tried > 200, name
+        assert 0.93 <= hit / tried <= 0.97, (name, hit, tried)
+
+
+@pytest.mark.long
+def test_intervals_cover_both_truths_over_many_seeds(tmp_path: Path) -> None:
+    for users in (4000, 30_000):
+        found = coverage(range(200, 210), users, 10, tmp_path / str(users))
+        for name, (hit, tried) in found.items():
+            print(f"coverage {name} at {users} users: {hit / tried:.4f} of {tried}")  # noqa: T201
+            assert 0.93 <= hit / tried <= 0.97, (name, users, hit, tried)

@@ -29,6 +29,7 @@ from schemas.stages import MeasuredRelease
 from schemas.tables import TABLES, Status
 
 SHOWN_SENTENCES = 2  # of each question in the reading part; the appendix has all
+NAMED_GAPS = 4  # rows that a chart leaves out are named up to this many, then counted
 SHOWN_LINES = 2  # help lines of each region of the plan in the reading part; the appendix has all
 
 
@@ -76,7 +77,8 @@ def _chart(
         found, left_out = _points(cells, listed, key, panel)
         points += found
         if left_out:
-            gaps.append(f"{panel}: {'all' if len(left_out) == len(listed) else ', '.join(left_out)}")
+            few = len(left_out) <= NAMED_GAPS
+            gaps.append(f"{panel}: {', '.join(left_out) if few else f'{len(left_out)} of {len(listed)} rows'}")
     order = {KEYS[key].label(cell.code(key)): place for place, cell in enumerate(c for _, listed in panels for c in listed)}
     points.sort(key=lambda point: order[point.label])  # a row that only one panel has keeps its place
     told = "; ".join(f"{p.panel}, {p.label}: {100 * p.value:.0f} % ({100 * p.low:.0f} to {100 * p.high:.0f})" for p in points)

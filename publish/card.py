@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from publish.content import release_id
+from publish.content import ordered_tables, release_id
 from publish.parquet import SYNTHETIC_NOTICE
 from publish.templating import render
 from publish.views import data_path
@@ -46,7 +46,7 @@ def data_card(measured: MeasuredRelease, code_version: str, canary_recall: Mappi
             "rows": table.rows.num_rows,
             "columns": columns(table.name, plan.release_plan),
         }
-        for table in measured.tables
+        for table in ordered_tables(measured)
     ]
     return render(
         "card.md.j2",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from publish.content import CellKey, marginal_cells, sorted_rows
+from publish.content import CellKey, marginal_cells, ordered_tables, sorted_rows
 from schemas.errors import InternalError
 from schemas.keys import ALL
 from schemas.plan import Measure
@@ -95,7 +95,7 @@ class ReleaseCells:
         self.plan = measured.plan.release_plan
         self.tables = {
             table.name: TableCells(table.name, key_columns(table.name, self.plan), sorted_rows(table, self.plan).to_pydict())
-            for table in measured.tables
+            for table in ordered_tables(measured)
         }
 
     def read(self, cell: Cell) -> Reading:

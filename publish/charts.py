@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 FONT = "DejaVu Sans, Verdana, sans-serif"
+WIDTH = 700  # of every chart, about, so that text comes out in one size
 INK, SOFT, ACCENT = "#1a1a1a", "#6b6b6b", "#1b4965"
 
 
@@ -83,7 +84,8 @@ def interval_chart(points: Sequence[Point], axis_title: str, alt_text: str, name
 
     panels = list(dict.fromkeys(point.panel for point in points))
     rows = len({point.label for point in points})
-    width = 480 // len(panels) - 6 * (len(panels) > 2) if across else 640
+    labels = 7 * max(len(point.label) for point in points) + 10
+    width = (WIDTH - labels) // len(panels) - 18 if across else WIDTH - 60
     size = (width, 13 * rows + 6) if across else (width, 110)
     # Titles of many narrow panels would run into one another: there the caption says it.
     layered = _layers(points, across, axis_title if len(panels) < 3 else None, size)

@@ -260,4 +260,4 @@ def show_difference(estimate: Estimate, column: MeasuredColumn) -> str:
         shown = f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
     else:
         shown = f"{estimate.value:+,.0f} ({estimate.low:+,.0f} to {estimate.high:+,.0f})"
-    return shown.replace(" ", _FIRM)
+    return shown.replace(" ", _FIRM).replace("-", "\u2212")

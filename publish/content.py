@@ -59,10 +59,16 @@ def digest_of(rows_by_name: dict[str, pa.Table]) -> str:
     return digest({name: table_digest(rows) for name, rows in rows_by_name.items()})
 
 
+def ordered_tables(measured: MeasuredRelease) -> tuple[NoisyTable, ...]:
+    """The tables in the order of the contract: what is written must not depend on how they were handed over."""
+    order = list(TABLES)
+    return tuple(sorted(measured.tables, key=lambda table: order.index(table.name)))
+
+
 def release_rows(measured: MeasuredRelease) -> dict[str, pa.Table]:
     """All tables of a release by name, sorted."""
     plan = measured.plan.release_plan
-    return {table.name: sorted_rows(table, plan) for table in measured.tables}
+    return {table.name: sorted_rows(table, plan) for table in ordered_tables(measured)}
 
 
 def tables_digest(measured: MeasuredRelease) -> str:

@@ -78,17 +78,16 @@ def _state(connection: Connection, quarter: Quarter, version: int) -> State | No
     return None if found is None else State(found)
 
 
+def _move(connection: Connection, quarter: Quarter, version: int, verb: str, **values: str) -> bool:
+    """Moves a release one step, only from the state that the path names: of two processes one moves it."""
+    step = transition(verb)
+    here = (_of(releases, quarter, version), releases.c.state == step.before)
+    return connection.execute(update(releases).where(*here).values(state=step.after.value, **values)).rowcount == 1
+
+
 def _advance(connection: Connection, quarter: Quarter, version: int, verb: str, **values: str) -> State:
-    """Moves a release one step, only from the state that the path names: of two processes one wins, the other is refused."""
-    before = transition(verb).before
-    changed = connection.execute(
-        update(releases)
-        .where(_of(releases, quarter, version), releases.c.state == before)
-        .values(state=transition(verb).after.value, **values)
-    )
-    if changed.rowcount != 1:
-        state = _state(connection, quarter, version)
-        advance(state, verb, quarter, version)  # raises with the next step
+    if not _move(connection, quarter, version, verb, **values):
+        advance(_state(connection, quarter, version), verb, quarter, version)  # raises with the next step
         raise NotApprovedError(f"Release {quarter} version {version} was changed by another process.", "Look at its status.")
     return transition(verb).after
 
@@ -230,7 +229,8 @@ def record_signoff(engine: Engine, measured: MeasuredRelease, people: People, si
             state, given = _state(connection, quarter, version), _signoffs(connection, quarter, version)
             if state is State.CHECKED and not missing_roles(given):
                 verify_signoffs(content, people, measured.plan.planner, given)
-                state = _advance(connection, quarter, version, "approve")
+                _move(connection, quarter, version, "approve")  # whoever signed at the same moment may have been first
+                state = _state(connection, quarter, version)
             return state or State.CHECKED
     except IntegrityError:
         pass

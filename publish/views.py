@@ -2,7 +2,7 @@
 
 from statistics import NormalDist
 
-from publish.content import release_id
+from publish.content import ordered_tables, release_id
 from publish.parquet import SYNTHETIC_NOTICE
 from schemas.stages import MeasuredRelease
 from schemas.tables import TABLES, columns
@@ -33,7 +33,7 @@ def views_sql(measured: MeasuredRelease) -> str:
         "-- Submitted conversations, not prevalence. C-SSRS-informed, inferred from text. An association is not an effect.",
         "",
     ]
-    for table in measured.tables:
+    for table in ordered_tables(measured):
         spec = TABLES[table.name]
         lines.append(f"CREATE OR REPLACE VIEW {table.name} AS SELECT * FROM read_parquet({_quoted(data_path(table.name))});")
         lines.append(f"COMMENT ON VIEW {table.name} IS {_quoted(f'{spec.title}. One row: {spec.row}.')};")

@@ -8,7 +8,7 @@ from anonymize.helplines import Helplines
 from anonymize.normalise import View, spelled_digit_runs, view_of
 from anonymize.recognizers import pattern_recognizers
 from anonymize.recognizers.base import digits_of
-from anonymize.recognizers.non_latin import NonLatinRecognizer
+from anonymize.recognizers.non_latin import ChatNonLatinRecognizer
 from anonymize.recognizers.spacy_entities import SCORE as SPACY_SCORE
 from anonymize.recognizers.token_classifier import TokenClassifierRecognizer
 from anonymize.refine import complete, join, names_something
@@ -28,7 +28,7 @@ class Detector:
     def __init__(self, settings: ScrubSettings) -> None:
         self._settings = settings
         self._helplines = Helplines(settings.helplines)
-        self._raw = NonLatinRecognizer()
+        self._raw = ChatNonLatinRecognizer()
         self._patterns = {language: pattern_recognizers(language) for language in settings.languages}
         layers = {layer for chosen in settings.languages.values() for layer in chosen}
         self._engine = EntityOnlyEngine() if "spacy" in layers else None

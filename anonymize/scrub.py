@@ -81,7 +81,7 @@ class Scrubber:
         results: list[list[Span]] = [[] for _ in texts]
         for batch in _batches(readable, texts):
             for number, spans in zip(batch, self._detect([texts[number] for number in batch], language), strict=True):
-                if spans is None or self._trips(texts[number], spans):
+                if spans is None or self._trips(texts[number], spans, language):
                     reasons[number] = "layer_failed"
                 else:
                     results[number] = spans
@@ -158,7 +158,7 @@ class Scrubber:
                 masked = self._masker.mask(turn, found[number], numbering)
                 if not reasons[number] and len(found[number]) > self._settings.limits.max_spans_per_turn:
                     reasons[number] = "too_many_findings"
-                if not reasons[number] and trips(masked, self._detector.helplines):
+                if not reasons[number] and trips(masked, self._detector.helplines, language):
                     reasons[number] = "residual"
                 scrubbed.append(masked)
         except Exception:  # fail closed: a conversation that a layer could not finish leaves nothing behind
@@ -204,7 +204,7 @@ class Scrubber:
                 results.append(None)
         return results
 
-    def _trips(self, text: str, spans: list[Span]) -> bool:
+    def _trips(self, text: str, spans: list[Span], language: str) -> bool:
         from anonymize.residual import trips
 
         pieces: list[str] = []
@@ -212,7 +212,7 @@ class Scrubber:
         for span in merge(spans):
             pieces.append(text[last : span.start])
             last = span.end
-        return trips(" \n ".join([*pieces, text[last:]]), self._detector.helplines)
+        return trips(" \n ".join([*pieces, text[last:]]), self._detector.helplines, language)
 
 
 def _batches(numbers: Sequence[int], texts: Sequence[str]) -> list[list[int]]:

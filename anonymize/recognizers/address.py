@@ -21,7 +21,7 @@ _CODE = (
 )
 
 
-class AddressRecognizer(PatternLayer):
+class ChatAddressRecognizer(PatternLayer):
     """The written forms of English-speaking countries and the commonest European ones."""
 
     ENTITY = "ADDRESS"

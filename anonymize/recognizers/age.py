@@ -7,7 +7,7 @@ from anonymize.recognizers.base import PatternLayer, Rule
 _HIGH = r"(?:9\d|1[01]\d)"
 
 
-class AgeRecognizer(PatternLayer):
+class ChatAgeRecognizer(PatternLayer):
     """Most ages stay: they are told in the record as a band. Under 90 they count only beside a place."""
 
     ENTITY = "AGE"

@@ -5,7 +5,7 @@ import re
 from anonymize.recognizers.base import PatternLayer, Rule
 
 
-class BankAccountRecognizer(PatternLayer):
+class ChatBankAccountRecognizer(PatternLayer):
     """A number right after a word that says it is an account."""
 
     ENTITY = "BANK_ACCOUNT"

@@ -23,6 +23,7 @@ class PatternLayer(EntityRecognizer):
 
     Presidio's own pattern recognizer skips a pattern that runs out of time: it fails open. Here each pattern has bounded
     repetitions and no nested ones, so its cost is linear in the text by construction, and there is no clock to run out.
+    The names begin with Chat: Presidio finds recognizers by class name, and must not take ours for its own.
     """
 
     ENTITY: ClassVar[str]

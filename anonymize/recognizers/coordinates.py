@@ -5,7 +5,7 @@ import re
 from anonymize.recognizers.base import PatternLayer, Rule
 
 
-class CoordinatesRecognizer(PatternLayer):
+class ChatCoordinatesRecognizer(PatternLayer):
     """Decimal pairs with three or more decimals, degrees and minutes, open location codes."""
 
     ENTITY = "COORDINATES"

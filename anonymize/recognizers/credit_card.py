@@ -5,7 +5,7 @@ import re
 from anonymize.recognizers.base import PatternLayer, Rule, digits_of, luhn_holds
 
 
-class CreditCardRecognizer(PatternLayer):
+class ChatCreditCardRecognizer(PatternLayer):
     """Thirteen to nineteen digits whose checksum holds, or that stand next to the word card."""
 
     ENTITY = "CREDIT_CARD"

@@ -5,7 +5,7 @@ import re
 from anonymize.recognizers.base import PatternLayer, Rule
 
 
-class CryptoRecognizer(PatternLayer):
+class ChatCryptoRecognizer(PatternLayer):
     """Bitcoin in both encodings, and hexadecimal accounts."""
 
     ENTITY = "CRYPTO"

@@ -16,7 +16,7 @@ _YEAR = r"(?:19|20)\d\d"
 _ORDINAL = r"(?:st|nd|rd|th|\.|er|º)?"
 
 
-class DateRecognizer(PatternLayer):
+class ChatDateRecognizer(PatternLayer):
     """A day with its month, in figures or words, with or without the year; years only after "born in" and the like."""
 
     ENTITY = "DATE"

@@ -5,7 +5,7 @@ import re
 from anonymize.recognizers.base import PatternLayer, Rule
 
 
-class EmailRecognizer(PatternLayer):
+class ChatEmailRecognizer(PatternLayer):
     """`name@host.tld`, the local part in any script; also an address whose domain was cut off before the top level."""
 
     ENTITY = "EMAIL_ADDRESS"

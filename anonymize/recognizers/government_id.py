@@ -17,7 +17,7 @@ def _nhs_holds(match: re.Match[str]) -> bool:
     return remainder % 11 == int(digits[9]) and remainder != 10
 
 
-class GovernmentIdRecognizer(PatternLayer):
+class ChatGovernmentIdRecognizer(PatternLayer):
     """Shapes that stand alone (United States, United Kingdom, Canada, Spain, Brazil) and any number named as an identity."""
 
     ENTITY = "GOVERNMENT_ID"

@@ -5,7 +5,7 @@ import re
 from anonymize.recognizers.base import PatternLayer, Rule
 
 
-class HardwareRecognizer(PatternLayer):
+class ChatHardwareRecognizer(PatternLayer):
     """MAC addresses in three notations; UUIDs; long hexadecimal device identifiers."""
 
     ENTITY = "DEVICE_ID"

@@ -5,7 +5,7 @@ import re
 from anonymize.recognizers.base import PatternLayer, Rule
 
 
-class IbanRecognizer(PatternLayer):
+class ChatIbanRecognizer(PatternLayer):
     """Country code, check digits and 11 to 30 characters, in one run or in groups of four."""
 
     ENTITY = "IBAN_CODE"

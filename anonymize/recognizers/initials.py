@@ -55,7 +55,7 @@ def _spells_a_name(match: re.Match[str]) -> bool:
     return len(joined) > 2 and not is_ordinary(joined) and joined.lower() not in _SPACED_SKIP
 
 
-class InitialsRecognizer(PatternLayer):
+class ChatInitialsRecognizer(PatternLayer):
     """ "J.K.", "A. Okafor", "my friend J", "E-w-a"."""
 
     ENTITY = "PERSON"

@@ -14,7 +14,7 @@ def _is_address(match: re.Match[str]) -> bool:
     return True
 
 
-class IpRecognizer(PatternLayer):
+class ChatIpRecognizer(PatternLayer):
     """Candidates are checked by the standard library, so version numbers and clock times fall out."""
 
     ENTITY = "IP_ADDRESS"

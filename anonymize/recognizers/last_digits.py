@@ -5,7 +5,7 @@ import re
 from anonymize.recognizers.base import PatternLayer, Rule
 
 
-class LastDigitsRecognizer(PatternLayer):
+class ChatLastDigitsRecognizer(PatternLayer):
     """ "ending in 1234", "last four 1234", and masked numbers that show their end."""
 
     ENTITY = "LAST_DIGITS"

@@ -18,7 +18,7 @@ _COUNTRY = re.compile(
 )
 
 
-class LocationRecognizer(PatternLayer):
+class ChatLocationRecognizer(PatternLayer):
     """A word that is not ordinary, after "live in", "from", "North" and their like."""
 
     ENTITY = "LOCATION"

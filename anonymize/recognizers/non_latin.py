@@ -10,7 +10,7 @@ _A_SENTENCE = 20
 _RUN = re.compile(rf"\w*[{_FOREIGN}][\w'’·-]*(?:[ ]\w*[{_FOREIGN}][\w'’·-]*){{0,5}}")
 
 
-class NonLatinRecognizer(PatternLayer):
+class ChatNonLatinRecognizer(PatternLayer):
     """A word with any letter of another script, and the words like it beside it; a single Greek letter is left."""
 
     ENTITY = "PERSON"

@@ -32,7 +32,7 @@ _INITIALISM = re.compile(r"(?<= at )[A-Z]{2,6}(?!\w)")
 _MOST_BEFORE = 4
 
 
-class OrganizationRecognizer(PatternLayer):
+class ChatOrganizationRecognizer(PatternLayer):
     """A named institution: never "the hospital" or "my school" alone."""
 
     ENTITY = "ORGANIZATION"

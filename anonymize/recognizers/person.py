@@ -48,7 +48,7 @@ _OBJECT = re.compile(
 )
 
 
-class PersonRecognizer(PatternLayer):
+class ChatPersonRecognizer(PatternLayer):
     """A word that is not ordinary, after a title, a kind of kin, a greeting, a sign-off or the like."""
 
     ENTITY = "PERSON"

@@ -27,7 +27,7 @@ def _counts_up_or_down(text: str) -> bool:
     return len(steps) == 1 and steps <= {1, -1, 2, -2, 5, -5, 10, -10}
 
 
-class PhoneRecognizer(PatternLayer):
+class ChatPhoneRecognizer(PatternLayer):
     """Seven to fifteen digits with the separators people use, or six and more after a word that says it is a number to call."""
 
     ENTITY = "PHONE_NUMBER"

@@ -5,7 +5,7 @@ import re
 from anonymize.recognizers.base import PatternLayer, Rule
 
 
-class PlateRecognizer(PatternLayer):
+class ChatPlateRecognizer(PatternLayer):
     """A short code of letters and digits after plate, reg, licence plate, number plate; and the current British shape."""
 
     ENTITY = "PLATE"

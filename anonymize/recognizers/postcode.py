@@ -10,7 +10,7 @@ _STATE = (
 )
 
 
-class PostcodeRecognizer(PatternLayer):
+class ChatPostcodeRecognizer(PatternLayer):
     """British, Irish, Canadian and Dutch shapes in any case; digits after zip, postcode, PLZ or a state."""
 
     ENTITY = "POSTCODE"

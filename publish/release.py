@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -131,7 +130,7 @@ def _write_whole(folder: Path, files: Mapping[str, bytes]) -> None:
         write_synced(target, data)
     for inside in (partial, *(entry for entry in partial.rglob("*") if entry.is_dir())):
         sync_folder(inside)
-    os.rename(partial, folder)
+    partial.rename(folder)
     sync_folder(folder.parent)
 
 

@@ -45,11 +45,12 @@ MORE = Claim(
     {"a": REFERRED, "b": NOTHING},
     (Difference("d", "a", "b", Direction.HIGHER),),
 )
+BANDS = tuple(f"band{n}" for n in range(len(DEPTH_BANDS)))
 FADING = Claim(
     Kind.ASSOCIATION,
     "The share of engaged replies fell with depth, from {band0} to {band5}.",
     {f"band{n}": depth(band) for n, (band, _) in enumerate(DEPTH_BANDS)},
-    (Trend(tuple(f"band{n}" for n in range(6)), Direction.LOWER),),
+    (Trend(BANDS, Direction.LOWER),),
 )
 VALUE = Claim(Kind.DESCRIPTIVE, "After {a.intervention} {a} of replies were engaged.", {"a": REFERRED})
 
@@ -88,9 +89,7 @@ UNSUPPORTED = {
     "typed number": replace(VALUE, text="After {a.intervention} 90 of 100 replies were engaged, {a}."),
     "unnamed quantity": replace(VALUE, text="After {a.intervention} {b} of replies were engaged."),
     "no cell": replace(VALUE, text="Replies were engaged.", quantities={}),
-    "rising where it falls": replace(
-        FADING, text=FADING.text.replace("fell", "rose"), asserts=(Trend(FADING.asserts[0].names, Direction.HIGHER),)
-    ),  # type: ignore[union-attr]
+    "rising where it falls": replace(FADING, text=FADING.text.replace("fell", "rose"), asserts=(Trend(BANDS, Direction.HIGHER),)),
     "trend over two cells": replace(FADING, asserts=(Trend(("band0", "band5"), Direction.LOWER),)),
     "rate against estimate": replace(MORE, quantities={"a": replace(REFERRED, column="estimate"), "b": NOTHING}),
     "a share of unknown": replace(VALUE, quantities={"a": reply("crisis_resource_referral", "unknown")}),

@@ -84,11 +84,24 @@ def propagate(turns: Sequence[str], found: list[list[Span]]) -> list[list[Span]]
         for match in pattern.finditer(turn):
             form = match.group().lower()
             entity, capital_only = values.get(form, ("PERSON", False))
-            if capital_only and (not match.group()[0].isupper() or _begins_sentence(turn, match.start())):
+            if capital_only and not _stands_as_name(turn, match):
                 continue
             extra.append(Span(match.start(), match.end(), entity, 0.6))
         result.append(merge([*spans, *extra]) if extra else spans)
     return result
+
+
+# Before a name that is an ordinary word in lower case ("tell guy", "hi faith").
+_ADDRESSED = re.compile(
+    r"(?:^|\b(?:want|tell|told|ask|asked|miss|hi|hey|hello|dear|thanks|thank you|sorry|hate|call|called|text|texted|met),?) $",
+    re.IGNORECASE,
+)
+
+
+def _stands_as_name(turn: str, match: re.Match[str]) -> bool:
+    if match.group()[0].isupper():
+        return not _begins_sentence(turn, match.start())
+    return _ADDRESSED.search(turn[max(0, match.start() - 12) : match.start()]) is not None and match.start() > 0
 
 
 def _begins_sentence(turn: str, at: int) -> bool:

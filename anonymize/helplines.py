@@ -11,8 +11,13 @@ _DIGIT_RUN = re.compile(r"(?<![\w@])\+?\(?\d(?:[\d\s().\-‐-―]{0,24}\d)?(?!\w
 _GROUP = re.compile(r"\d+")
 _WORD = re.compile(r"[^\W_]+")
 _MAX_GROUPS = 8
-# Codes of so few digits stand in every second date and house number: they are kept only where they are the whole finding.
+# Codes of so few digits stand in every second date and house number: they are kept only where they are the whole finding,
 _SHORT = 4
+# ... or where someone is told to call them.
+_DIALLED = re.compile(
+    r"\b(?:call|text|dial|ring|message|contact|reach)(?:ing)?(?: or (?:call|text|chat))?(?: to| at)?[ :*]{1,4}(?P<code>\d{3,4})(?![\w/-]*\d)",
+    re.IGNORECASE,
+)
 _MAX_LEFT_OVER = 3
 
 
@@ -55,7 +60,10 @@ class Helplines:
 
     def kept(self, text: str) -> list[tuple[int, int]]:
         """Give the ranges of `text` that name or reach a reviewed service, for texts in which anything was found."""
-        ranges = self._number_ranges(text) if any(character.isdigit() for character in text) else []
+        ranges: list[tuple[int, int]] = []
+        if any(character.isdigit() for character in text):
+            ranges.extend(self._number_ranges(text))
+            ranges.extend(code.span("code") for code in _DIALLED.finditer(text) if code.group("code") in self._short_numbers)
         if "." in text:
             ranges.extend(match.span() for match in self._url.finditer(text))
         lowered = _plain(text)

@@ -10,6 +10,7 @@ from anonymize.vocabulary import WORD, is_common, is_ordinary, is_unheard_of, un
 CUED = 0.75
 UNHEARD = 0.4
 UNKNOWN_WORD = "UNKNOWN_WORD"
+_ABBREVIATIONS = frozenset(("u.s", "u.k", "u.s.a", "e.g", "i.e", "a.m", "p.m", "ph.d", "r.i.p", "d.c"))
 _NAMING = frozenset(("PERSON", "LOCATION", "ORGANIZATION", "ADDRESS"))
 _JOINED = frozenset(("ADDRESS", "LOCATION", "POSTCODE"))
 _SURE_OF_LOWER_CASE = 0.95
@@ -36,6 +37,8 @@ def names_something(text: str, span: Span) -> bool:
     value = text[span.start : span.end]
     if any(character.isdigit() for character in value):
         return True
+    if value.lower().strip(". ") in _ABBREVIATIONS:
+        return False
     words = WORD.findall(value)
     if all(is_ordinary(word) for word in words):
         # "Good Memorial", "Christopher Fields": ordinary words count if every one is capitalised inside a sentence.

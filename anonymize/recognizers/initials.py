@@ -47,7 +47,8 @@ _SPACED_SKIP = frozenset(["abc", "xyz", "help", "stop", "why", "lol", "sos", "ye
 
 
 def _are_initials(match: re.Match[str]) -> bool:
-    return re.sub(r"\W", "", match.group()).lower() not in _NOT_INITIALS
+    letters = "".join(re.findall(r"(?<!\w)[A-Z](?=\.)", match.group()))
+    return letters.lower() not in _NOT_INITIALS
 
 
 def _spells_a_name(match: re.Match[str]) -> bool:

@@ -71,7 +71,13 @@ class ChatPersonRecognizer(PatternLayer):
             if run and not text[run[1] : run[1] + 40].strip(" .!\nxX"):
                 found.append((*run, 0.7))
         for match in (*_SUBJECT.finditer(text), *_OBJECT.finditer(text)):
-            run = name_run(text, match.start("name"), most=1, capital_is_enough=False, typo_is_name=False)
+            run = name_run(
+                text,
+                match.start("name"),
+                most=1,
+                capital_is_enough=False,
+                typo_is_name=match.re is _OBJECT,
+            )
             if run:
                 found.append((*run, 0.6))
         return found

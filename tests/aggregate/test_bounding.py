@@ -68,7 +68,9 @@ def test_exact_sums_equal_an_independent_computation(rows: list[dict[str, Any]],
     measures = {m.name: m for m in plan.release_plan.measures}
     for (name, marginal), values in found.items():
         cells = public_cells(marginal, measures[name].scope(QUARTER, plan.release_plan))
-        assert {c: int(v) for c, v in zip(cells, values, strict=True) if v} == {c: v for c, v in truth[name, marginal].items() if v}
+        assert {c: int(v) for c, v in zip(cells, values, strict=True) if v} == {
+            c: v for c, v in truth[name, marginal].items() if v
+        }
 
 
 def test_passes_over_buckets_change_nothing(rows: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -130,7 +132,9 @@ def test_many_values_in_one_record_stay_within_the_bound(rows: list[dict[str, An
     found = exact_sums([row, *(r for r in rows if r["unit"] != row["unit"])], tmp_path / "a")
     without = exact_sums([r for r in rows if r["unit"] != row["unit"]], tmp_path / "b")
     scale = registered().privacy.unit.weight_scale
-    reply = found["user_reply_next_turn", ("intervention", "outcome")] - without["user_reply_next_turn", ("intervention", "outcome")]
+    reply = (
+        found["user_reply_next_turn", ("intervention", "outcome")] - without["user_reply_next_turn", ("intervention", "outcome")]
+    )
     assert 0.999 * scale <= reply.sum() <= scale
     depth = found["depth_user_reply_next_turn", ("depth_band", "outcome")]
     moved = depth - without["depth_user_reply_next_turn", ("depth_band", "outcome")]
@@ -161,7 +165,9 @@ def test_a_unit_of_two_companies_is_refused(rows: list[dict[str, Any]], tmp_path
     moved = [{**rows[0], "record_id": "elsewhere", "company": "other"}, *rows]
     for tables in tables_of(as_scrubbed(moved, tmp_path), registered(), tmp_path):
         table = next(t for t in tables if t.measure.estimand is Estimand.MOST_SEVERE_RECORD)
-        table.connection.execute(f"insert into {table.name} select unit, 'other', 0, * exclude (unit, company, w) from {table.name}")
+        table.connection.execute(
+            f"insert into {table.name} select unit, 'other', 0, * exclude (unit, company, w) from {table.name}"
+        )
         with pytest.raises(BudgetRefusedError):
             table.check(table.measure.marginals[0])
 
@@ -189,7 +195,12 @@ def changed(row: dict[str, Any], record_id: str, **fields: Any) -> dict[str, Any
 
 
 def withdrawal(row: dict[str, Any], scope: str, supersedes: str | None) -> dict[str, Any]:
-    record = {"domain": "suicide_self_harm", "record_id": f"w-{scope}-{supersedes}", "record_status": "withdrawal", "scope": scope}
+    record = {
+        "domain": "suicide_self_harm",
+        "record_id": f"w-{scope}-{supersedes}",
+        "record_status": "withdrawal",
+        "scope": scope,
+    }
     own = pool_row(row["company"], {**record, "user_pseudonym": "x", "supersedes": supersedes})
     return {**own, "unit": row["unit"], "bucket": row["bucket"], "selection_reason": None}
 

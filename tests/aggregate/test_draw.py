@@ -68,9 +68,7 @@ def test_the_filter_refuses_what_goes_over(records: ScrubbedRecords, tmp_path: P
         twice.draw()
 
 
-def test_scales_over_the_plans_rho_are_refused(
-    records: ScrubbedRecords, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scales_over_the_plans_rho_are_refused(records: ScrubbedRecords, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aggregate.mechanisms.draw.noise_scale", lambda l2, rho: noise_scale(l2, rho) * 0.99)
     with pytest.raises(BudgetRefusedError):
         prepared(records, tmp_path)

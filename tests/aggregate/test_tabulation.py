@@ -51,13 +51,13 @@ def test_statuses_say_why() -> None:
 def test_a_withheld_cell_has_no_number_and_no_rate_gives_it_away() -> None:
     plan = registered()
     answer = flat_answer(plan, 500, 100, -100)
-    replies = next(m for m in answer.marginals if m.marginal == ("intervention", "outcome") and m.measure == "user_reply_next_turn")
+    replies = next(
+        m for m in answer.marginals if m.marginal == ("intervention", "outcome") and m.measure == "user_reply_next_turn"
+    )
     cells = public_cells(replies.marginal, plan.release_plan.measures[2].scope(QUARTER, plan.release_plan))
     withheld = [i for i, cell in enumerate(cells) if cell == ("coping_skill", "silent")]
     outside = tuple(0 if i in withheld else value for i, value in enumerate(replies.outside))
-    broken = [m for m in answer.marginals if m is not replies] + [
-        NoisyMarginal(**{**replies.__dict__, "outside": outside})
-    ]
+    broken = [m for m in answer.marginals if m is not replies] + [NoisyMarginal(**{**replies.__dict__, "outside": outside})]
     rows = next(t for t in tabulate(Answer(tuple(broken)), plan) if t.name == "intervention_outcomes").rows.to_pylist()
     group = [r for r in rows if r["intervention"] == "coping_skill" and r["outcome_kind"] == "user_reply"]
     assert {r["outcome"]: r["estimate"] is None for r in group}["silent"]
@@ -127,9 +127,7 @@ def expected_and_pooled(
     known = [i for i, value in enumerate(events.values) if value not in OPEN_OUTCOMES]
     denominators = mass[:, known].sum(axis=1)
     return {
-        (*group.split("|")[:-1], events.values[i]): mass[g, i] / denominators[g]
-        for g, group in enumerate(groups)
-        for i in known
+        (*group.split("|")[:-1], events.values[i]): mass[g, i] / denominators[g] for g, group in enumerate(groups) for i in known
     }
 
 
@@ -169,7 +167,9 @@ def coverage(seeds: range, users: int, draws: int, folder: Path) -> dict[str, tu
     return {name: (found[0], found[1]) for name, found in hits.items()}
 
 
-def _count_rates(found: list[int], answer: Answer, expected: dict[Any, dict[tuple[str, ...], float]], plan: RegisteredPlan) -> None:
+def _count_rates(
+    found: list[int], answer: Answer, expected: dict[Any, dict[tuple[str, ...], float]], plan: RegisteredPlan
+) -> None:
     tables = {t.name: t.rows.to_pylist() for t in tabulate(answer, plan)}
     measures = {m.name: m for m in plan.release_plan.measures}
     for (name, marginal), truths in expected.items():
@@ -186,8 +186,7 @@ def _rows_of(rows: list[dict[str, Any]], measure: Measure, marginal: tuple[str, 
     return [
         row
         for row in rows
-        if all(row[k] == v for k, v in own.items())
-        and all((row[k] != "all") == (k in marginal) for k in keys if k not in own)
+        if all(row[k] == v for k, v in own.items()) and all((row[k] != "all") == (k in marginal) for k in keys if k not in own)
     ]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from sample_data.parameters import SimulationParameters
 from sample_data.simulate import simulate
 

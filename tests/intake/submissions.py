@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import create_engine
+
 from intake.acceptance import PoolDoor
 from intake.catalogue import Catalogue
 from intake.registry import load_registry
 from schemas.manifest import signed_bytes
 from schemas.signing import decode_key, sign
-from sqlalchemy import create_engine
 
 
 def rewrite(folder: Path, key_file: Path, alter: Callable[[dict[str, Any]], None] = lambda manifest: None) -> None:

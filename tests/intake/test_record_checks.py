@@ -120,7 +120,9 @@ json_values = st.recursive(
 )
 
 
-@given(name=st.sampled_from(["record_status", "person", "risk", "turns", "interventions", "started_at", "scope"]), value=json_values)
+@given(
+    name=st.sampled_from(["record_status", "person", "risk", "turns", "interventions", "started_at", "scope"]), value=json_values
+)
 def test_no_value_of_any_shape_gets_past_or_breaks_out(name: str, value: Any, record: dict[str, Any]) -> None:
     broken = {**record, name: value}
     if broken != record:

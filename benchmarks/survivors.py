@@ -1,0 +1,91 @@
+"""What of the planted private values survived the scrub, and which helplines did not: from a pool's files and its truth."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+
+from intake.limits import DEFAULT_LIMITS
+from intake.reading import read_rows
+from schemas.unit import unit_id
+
+Turns = dict[int, str]
+
+
+@dataclass(frozen=True)
+class Survival:
+    """Planted and surviving values by kind, helplines planted and kept, and the conversations in which a name leaked."""
+
+    planted: Counter[str]
+    survived: Counter[str]
+    helplines: int
+    helplines_kept: int
+    helplines_withheld: int
+    conversations: int
+    leaking_conversations: int
+    turns: int
+    withheld_turns: int
+
+
+def survival(root: Path, made: Path) -> Survival:
+    """Compares the scrubbed records below `root` with the truth of the simulation in `made`.
+
+    A value survives where its text stands anywhere in the scrubbed turn. A helpline counts as kept where it still stands
+    in its turn; a turn that was withheld whole is counted apart.
+    """
+    truth = json.loads((made / "truth.json").read_text(encoding="utf-8"))
+    sent, scrubbed = _sent(made, truth), _scrubbed(root)
+    planted, survived, leaking, seen = Counter[str](), Counter[str](), set[Any](), set[Any]()
+    for key, turn, value, kind in _marks(truth["pii"], sent):
+        text = scrubbed.get(key, {}).get(turn)
+        if text is None:
+            continue
+        planted[kind] += 1
+        seen.add(key)
+        if value in text:
+            survived[kind] += 1
+            leaking.add(key)
+    kept = lost = withheld = 0
+    for key, turn, value, _ in _marks(truth["must_survive"], sent):
+        text = scrubbed.get(key, {}).get(turn)
+        if text is not None:
+            kept += value in text
+            withheld += text == "<WITHHELD>"
+            lost += value not in text and text != "<WITHHELD>"
+    texts = [text for turns in scrubbed.values() for text in turns.values() if text]
+    masked = sum(text == "<WITHHELD>" for text in texts)
+    return Survival(planted, survived, kept + lost + withheld, kept, withheld, len(seen), len(leaking), len(texts), masked)
+
+
+def _marks(marks: dict[str, Any], sent: dict[Any, Turns]) -> Iterator[tuple[Any, int, str, str]]:
+    for row in marks["rows"]:
+        mark = dict(zip(marks["columns"], row, strict=True))
+        text = sent[mark["company"], mark["submission_id"], mark["file"], mark["row"]]
+        yield text["key"], mark["turn"], text[mark["turn"]][mark["start"] : mark["end"]], mark["kind"]  # type: ignore[index]
+
+
+def _sent(made: Path, truth: dict[str, Any]) -> dict[Any, Any]:
+    wanted = {tuple(row[:4]) for part in ("pii", "must_survive") for row in truth[part]["rows"]}
+    found: dict[Any, Any] = {}
+    for manifest in sorted(made.glob("*/*/manifest.json")):
+        company, submission = manifest.parent.parent.name, manifest.parent.name
+        for file in orjson.loads(manifest.read_bytes())["files"]:
+            for row, raw in read_rows(manifest.parent / file["path"], file["format"], DEFAULT_LIMITS):
+                place = (company, submission, file["path"], row)
+                if place in wanted and isinstance(raw, dict):
+                    key = (unit_id(company, raw["user_pseudonym"]), raw["record_id"])
+                    found[place] = {"key": key, **{turn["index"]: turn["text"] for turn in raw["turns"]}}
+    return found
+
+
+def _scrubbed(root: Path) -> dict[tuple[str, str], Turns]:
+    found: dict[tuple[str, str], Turns] = {}
+    for part in sorted((root / "scrubbed").rglob("*.parquet")):
+        for row in pq.read_table(part, columns=["unit", "record_id", "turns"]).to_pylist():
+            found[row["unit"], row["record_id"]] = {turn["index"]: turn["text"] for turn in row["turns"] or ()}
+    return found

@@ -11,7 +11,7 @@ from anonymize.recognizers.base import digits_of
 from anonymize.recognizers.non_latin import ChatNonLatinRecognizer
 from anonymize.recognizers.spacy_entities import SCORE as SPACY_SCORE
 from anonymize.recognizers.token_classifier import TokenClassifierRecognizer
-from anonymize.refine import complete, join, names_something
+from anonymize.refine import by_line, complete, join, names_something
 from anonymize.segments import segments_of
 from anonymize.settings import ScrubSettings
 from anonymize.spans import Span, merge, subtract, trim
@@ -137,7 +137,7 @@ class Detector:
         minimum = self._settings.scores.minimum
         kept = [span for span in spans if span.score >= minimum]
         if language == "en":
-            kept = complete(text, [span for span in kept if names_something(text, span)])
+            kept = complete(text, [span for span in by_line(text, kept) if names_something(text, span)])
         if not kept:
             return []
         return self.without_helplines(text, join(text, merge(trim(text, kept))))

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Sequence
 
+from anonymize.recognizers.names import CUED
 from anonymize.recognizers.spacy_entities import SCORE as SPACY_SCORE
 from anonymize.spans import Span, merge
 from anonymize.vocabulary import WORD, is_common, is_ordinary, is_unheard_of, unexplained
 
-CUED = 0.75
 UNHEARD = 0.4
 UNKNOWN_WORD = "UNKNOWN_WORD"
 _ABBREVIATIONS = frozenset(("u.s", "u.k", "u.s.a", "e.g", "i.e", "a.m", "p.m", "ph.d", "r.i.p", "d.c"))
@@ -51,6 +51,18 @@ def names_something(text: str, span: Span) -> bool:
     if value.islower() and span.score < _SURE_OF_LOWER_CASE and _USES_CAPITALS.search(text):
         return not all(is_ordinary(word) or is_common(word) for word in words)
     return True
+
+
+def by_line(text: str, spans: Sequence[Span]) -> list[Span]:
+    """Cut names at line breaks: what stands on the next line (a job, a town) is something of its own."""
+    lines: list[Span] = []
+    for span in spans:
+        if span.entity != "PERSON" or "\n" not in text[span.start : span.end]:
+            lines.append(span)
+            continue
+        for part in re.finditer(r"[^\n]+", text[span.start : span.end]):
+            lines.append(Span(span.start + part.start(), span.start + part.end(), span.entity, span.score))
+    return lines
 
 
 def complete(text: str, spans: list[Span]) -> list[Span]:
@@ -154,6 +166,8 @@ def join(text: str, spans: Sequence[Span]) -> list[Span]:
             last = joined[-1]
             gap = text[last.end : span.start]
             same = last.entity == span.entity or (last.entity in _JOINED and span.entity in _JOINED)
+            if span.entity == "PERSON" and "\n" in gap:
+                same = False
             if same and len(gap) <= 3 and not gap.strip(" ,.\n-'") and not (gap == ", " and span.entity == "PERSON"):
                 entity = last.entity if last.entity == span.entity else "ADDRESS"
                 joined[-1] = Span(last.start, span.end, entity, max(last.score, span.score))

@@ -46,6 +46,15 @@ class ChatAddressRecognizer(PatternLayer):
         ),
         Rule(re.compile(r"(?<!\w)(?:p\.? ?o\.? ?box|post box|psc|apo box)\W{0,3}\d{1,6}(?:,? box \d{1,6})?", re.IGNORECASE), 0.85),
         Rule(re.compile(r"(?<!\w)(?:apt|apartment|suite|ste|unit|flat)\.? ?#?\d{1,5}[A-Za-z]?(?!\w)", re.IGNORECASE), 0.55),
+        # Military post: unit and box, ship, and the office code that takes the place of town and state.
+        Rule(
+            re.compile(
+                r"(?<!\w)(?:(?:unit|psc|cmr) \d{1,6},? (?:box|bldg) \d{1,6}|(?:uscgc|usns|uss) [^\W\d_]{2,20})(?!\w)",
+                re.IGNORECASE,
+            ),
+            0.8,
+        ),
+        Rule(re.compile(r"(?<!\w)(?:apo|fpo|dpo),? a[aep],? \d{5}(?!\w)", re.IGNORECASE), 0.85),
         Rule(
             re.compile(
                 r"(?<!\w)(?:rue|avenue|boulevard|place|calle|avenida|plaza|paseo|via|viale|piazza|corso|rua|travessa|ulica|ul\.) "

@@ -4,6 +4,9 @@ import re
 
 from anonymize.vocabulary import is_ordinary, is_typo_of_ordinary
 
+# The score of a name that its cue alone makes one, even if it is an ordinary word ("call me Rose").
+CUED = 0.75
+
 NAME_WORD = re.compile(r"[^\W\d_]+(?:['’.-][^\W\d_]+)*", re.UNICODE)
 _GAP = re.compile(r"[ \t]{1,2}(?:(?:van|von|de|del|della|di|da|dos|bin|al|el|la|le|der|den|ter|mac|o)[ \t])?", re.IGNORECASE)
 _PARTICLE = frozenset(

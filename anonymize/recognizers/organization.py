@@ -3,7 +3,7 @@
 import re
 
 from anonymize.recognizers.base import PatternLayer
-from anonymize.recognizers.names import NAME_WORD, name_run
+from anonymize.recognizers.names import CUED, NAME_WORD, name_run
 from anonymize.vocabulary import is_ordinary
 
 _ENDING = (
@@ -27,6 +27,7 @@ _CUE = re.compile(
     r" (?:over |back |again |here |there |up |down )?(?:at|for|with|to|by) (?:the |a )?(?=[^\W\d_])",
     re.IGNORECASE,
 )
+_EMPLOYER = re.compile(r"\b(?:work|works|worked|working|job) (?:at|for|with) (?:the )?(?=[A-Z])", re.IGNORECASE)
 _AT = re.compile(r"\b(?:at) (?=[^\W\d_])", re.IGNORECASE)
 _INITIALISM = re.compile(r"(?<= at )[A-Z]{2,6}(?!\w)")
 _MOST_BEFORE = 4
@@ -50,6 +51,11 @@ class ChatOrganizationRecognizer(PatternLayer):
             run = name_run(text, cue.end(), most=3, capital_is_enough=True, typo_is_name=False)
             if run:
                 found.append((cue.start(), run[1], 0.65))
+        for cue in _EMPLOYER.finditer(text):
+            if text[cue.end() : cue.end() + 1].isupper() and not text.isupper():
+                run = name_run(text, cue.end(), most=4, capital_is_enough=True, typo_is_name=False)
+                if run:
+                    found.append((*run, CUED))
         for pattern in (_CUE, _AT):
             for cue in pattern.finditer(text):
                 run = name_run(text, cue.end(), most=4, capital_is_enough=False, typo_is_name=False)

@@ -3,7 +3,7 @@
 import re
 
 from anonymize.recognizers.base import PatternLayer
-from anonymize.recognizers.names import name_run
+from anonymize.recognizers.names import CUED, name_run
 
 _KIN = (
     "friend|best friend|bestfriend|bestie|bff|mate|buddy|boyfriend|girlfriend|bf|gf|ex|partner|fiance|fiancé|fiancee|fiancée|husband|"
@@ -65,7 +65,7 @@ class ChatPersonRecognizer(PatternLayer):
                     continue
                 run = name_run(text, cue.end(), most=most, capital_is_enough=capital_is_enough, typo_is_name=typo_is_name)
                 if run:
-                    found.append((*run, 0.75))
+                    found.append((*run, CUED))
         for cue in _SIGN_OFF.finditer(text):
             run = name_run(text, cue.end(), most=3, capital_is_enough=False, typo_is_name=False)
             if run and not text[run[1] : run[1] + 40].strip(" .!\nxX"):

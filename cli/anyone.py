@@ -85,5 +85,7 @@ def demo(
     say()
     say(f'commons query --root {root} "{summary["query"]}"')
     print_table("", summary["columns"], summary["rows"])
+    for reason in dict.fromkeys(reason for release in summary["releases"] for reason in release["skipped"]):
+        say(reason)
     say(f"Open {summary['releases'][-1]['folder']}/brief.html" if summary["releases"] else "")
     return ExitCode.DONE

@@ -141,11 +141,13 @@ def publish(quarter: str, *, root: Root = DEFAULT_ROOT, json: Json = False) -> i
 
     Example: `commons publish 2026Q1 --root pool`
     """
-    folder = _run_release(root, quarter, "publish")["folder"]
+    result = _run_release(root, quarter, "publish")["publish"]
     if json:
-        print_json({"folder": folder})
+        print_json(result)
     else:
-        say(f"published: {folder}")
+        say(f"published: {result['folder']}")
+        for reason in result["skipped"]:
+            say(reason)
     return ExitCode.DONE
 
 

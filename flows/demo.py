@@ -1,5 +1,6 @@
 """The demonstration: every step of the way on synthetic data, each by the very function that its command calls."""
 
+import json
 import resource
 import shutil
 import time
@@ -120,6 +121,7 @@ def _release(pool: Pool, quarter: Quarter) -> dict[str, Any]:
         run_flow(release, str(pool.root), str(quarter), "publish")
     measured = measured_release(pool, quarter)
     statuses = [status for table in measured.tables for status in table.rows.column("status").to_pylist()]
+    folder = pool.releases / str(quarter) / f"v{measured.version}"
     return {
         "quarter": str(quarter),
         "version": measured.version,
@@ -127,7 +129,8 @@ def _release(pool: Pool, quarter: Quarter) -> dict[str, Any]:
         "published": sum(status in ("ok", "too_noisy") for status in statuses),
         "epsilon": measured.spend.epsilon,
         "delta": measured.spend.delta,
-        "folder": str(pool.releases / str(quarter) / f"v{measured.version}"),
+        "folder": str(folder),
+        "skipped": list(json.loads((folder / "MANIFEST.json").read_bytes()).get("skipped", {}).values()),
     }
 
 

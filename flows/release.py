@@ -32,9 +32,10 @@ def check_task(root: str, quarter: str) -> dict[str, Any]:
 
 
 @task(name="publish", retries=1, cache_policy=NO_CACHE)
-def publish_task(root: str, quarter: str) -> str:
-    """Writes the release; returns its folder."""
-    return str(guarded(publish_release, Pool(Path(root)), Quarter.parse(quarter)).folder)
+def publish_task(root: str, quarter: str) -> dict[str, Any]:
+    """Writes the release; returns its folder, and what was skipped on this machine with the reason."""
+    written = guarded(publish_release, Pool(Path(root)), Quarter.parse(quarter))
+    return {"folder": str(written.folder), "skipped": list(written.manifest.get("skipped", {}).values())}
 
 
 @flow(name="release", validate_parameters=False)
@@ -46,6 +47,6 @@ def release(root: str, quarter: str, until: Stage) -> dict[str, Any]:
         result["check"] = check_task(root, quarter)
         tell(f"check {quarter}", 1.0)
     if until == "publish":
-        result["folder"] = publish_task(root, quarter)
+        result["publish"] = publish_task(root, quarter)
         tell(f"publish {quarter}", 1.0)
     return result

@@ -19,7 +19,7 @@ from schemas.periods import Quarter
 from schemas.stages import ScrubbedRecords
 
 if TYPE_CHECKING:
-    from anonymize.shard import ScrubReport
+    from anonymize.report import ScrubReport
 
     from anonymize.settings import ScrubSettings
 
@@ -47,7 +47,7 @@ def pending_parts(pool: Pool) -> list[Part]:
 
 def scrub_parts(pool: Pool, pending: list[Part]) -> "ScrubReport":
     """Scrubs parts and keeps a report beside each. Raises ScrubStoppedError where a part could not be vouched for."""
-    from anonymize.shard import ScrubReport
+    from anonymize.report import ScrubReport
 
     merged = ScrubReport()
     if not pending:

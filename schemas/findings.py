@@ -48,7 +48,6 @@ _ALL = [
     ("E114", "submission id used before", "Another submission with this id and other content was accepted.", "Choose a new submission_id; corrections are records of their own."),
     ("E115", "second pseudonym key in a quarter", "Another pseudonym_key_id was accepted for the same quarter: it would split users.", "Use one pseudonym key a quarter."),
     ("E116", "strata named twice", "Two selection entries have the same stratum, or two files the same path.", "Name each stratum and file once."),
-    ("E117", "synthetic and real data mixed", "The records' origin does not fit the registration of the company.", "A company registered as synthetic sends synthetic records only."),
     # One record is quarantined.
     ("E201", "record is not a JSON object", "The line is not valid JSON, or not an object.", "Write one JSON object a line, UTF-8."),
     ("E202", "field missing", "A required field is absent.", "Send the field; `unknown` is an honest answer."),

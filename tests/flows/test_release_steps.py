@@ -1,0 +1,189 @@
+"""The steps of a release as plain functions: who may do what, what may be repeated, what a new version costs."""
+
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from flows.guard import guarded
+from flows.intake_steps import take_in_submission, waiting
+from flows.pool import Pool, packaged_config
+from flows.release_steps import (
+    approve_release,
+    check_release,
+    make_plan,
+    measure_release,
+    publish_release,
+)
+from flows.scrubbing import pending_parts, scrub_parts, scrubbed_records
+from intake.submission import submit
+from publish.path import State
+from publish.store import state_of
+from sample_data.parameters import SimulationParameters
+from sample_data.simulate import simulate
+from schemas.errors import CommonsError, InternalError, NotApprovedError, ScrubStoppedError, UsageError
+from schemas.periods import Quarter
+from schemas.signing import encode_key, new_private_key, public_key
+
+QUARTER = Quarter(2026, 1)
+PEOPLE = (("olga", "operator"), ("otto", "operator"), ("carl", "clinical"), ("petra", "privacy"))
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pool with scrubbed records of one quarter and four registered people."""
+    root = tmp_path_factory.mktemp("pool")
+    made, config = root / "made", root / "config"
+    simulate(made, SimulationParameters(seed=41, users=200, quarters=1, text_share=0.02))
+    config.mkdir()
+    shutil.copy(made / "companies.toml", config)
+    people = ""
+    for person, role in PEOPLE:
+        key = new_private_key()
+        (root / f"{person}.key").write_text(encode_key(key))
+        people += f'[[person]]\nid = "{person}"\nrole = "{role}"\npublic_key = "{encode_key(public_key(key))}"\n'
+    (config / "people.toml").write_text(people)
+    pool = Pool(root)
+    for manifest in sorted(made.glob("*/*/manifest.json")):
+        submit(manifest.parent, pool.inbox)
+    for name in waiting(pool):
+        take_in_submission(pool, name)
+    scrub_parts(pool, pending_parts(pool))
+    return root
+
+
+@pytest.fixture
+def pool(filled: Path, tmp_path: Path) -> Pool:
+    """A copy of the filled pool for each test."""
+    shutil.copytree(filled, tmp_path / "pool")
+    return Pool(tmp_path / "pool")
+
+
+def key(pool: Pool, person: str) -> Path:
+    return pool.root / f"{person}.key"
+
+
+def until_checked(pool: Pool) -> None:
+    make_plan(pool, QUARTER, key(pool, "olga"))
+    measure_release(pool, QUARTER)
+    check_release(pool, QUARTER)
+
+
+def until_published(pool: Pool) -> Path:
+    until_checked(pool)
+    for person in ("carl", "petra"):
+        approve_release(pool, QUARTER, key(pool, person))
+    return publish_release(pool, QUARTER).folder
+
+
+def test_only_an_operator_plans_and_only_a_closed_quarter(pool: Pool) -> None:
+    with pytest.raises(NotApprovedError):
+        make_plan(pool, QUARTER, key(pool, "petra"))
+    (pool.root / "stranger.key").write_text(encode_key(new_private_key()))
+    with pytest.raises(NotApprovedError):
+        make_plan(pool, QUARTER, pool.root / "stranger.key")
+    with pytest.raises(UsageError, match="not closed"):
+        make_plan(pool, Quarter.of(datetime.now().astimezone()), key(pool, "olga"))
+    with pytest.raises(UsageError, match="No registered company"):
+        make_plan(pool, Quarter(2025, 1), key(pool, "olga"))
+
+
+def test_steps_out_of_order_are_refused(pool: Pool) -> None:
+    with pytest.raises(UsageError):
+        measure_release(pool, QUARTER)
+    make_plan(pool, QUARTER, key(pool, "olga"))
+    with pytest.raises(NotApprovedError):
+        check_release(pool, QUARTER)
+    measure_release(pool, QUARTER)
+    with pytest.raises(CommonsError):
+        approve_release(pool, QUARTER, key(pool, "carl"))
+    with pytest.raises(NotApprovedError):
+        publish_release(pool, QUARTER)
+
+
+def test_every_step_may_be_repeated_and_spends_once(pool: Pool) -> None:
+    first = until_published(pool)
+    manifest = (first / "MANIFEST.json").read_bytes()
+    assert make_plan(pool, QUARTER, key(pool, "olga")).version == 1
+    measure_release(pool, QUARTER)
+    check_release(pool, QUARTER)
+    approve_release(pool, QUARTER, key(pool, "carl"))
+    assert publish_release(pool, QUARTER).folder == first
+    assert (first / "MANIFEST.json").read_bytes() == manifest
+    assert pool.ledger.line(quarter=QUARTER).releases == 1
+
+
+def test_neither_planner_nor_one_person_twice_approves(pool: Pool) -> None:
+    until_checked(pool)
+    for person in ("olga", "otto"):
+        with pytest.raises(NotApprovedError):
+            approve_release(pool, QUARTER, key(pool, person))
+    approve_release(pool, QUARTER, key(pool, "carl"))
+    approve_release(pool, QUARTER, key(pool, "carl"))
+    with pytest.raises(NotApprovedError):
+        publish_release(pool, QUARTER)
+    assert state_of(pool.engine, QUARTER, 1) is State.CHECKED
+
+
+def test_a_changed_configuration_needs_a_reason_and_a_new_version_costs_the_reserve(pool: Pool) -> None:
+    first = until_published(pool)
+    plan = packaged_config("release_plan.toml").read_text().replace('languages = ["en", "es", "fr"]', 'languages = ["en"]')
+    (pool.root / "config" / "release_plan.toml").write_text(plan)
+    changed = Pool(pool.root)
+    with pytest.raises(UsageError, match="changed"):
+        make_plan(changed, QUARTER, key(pool, "olga"))
+    second = make_plan(changed, QUARTER, key(pool, "olga"), "fewer languages")
+    assert (second.version, second.rho) == (2, str(pool.privacy.budget.reserve_rho))
+    measure_release(changed, QUARTER)
+    check_release(changed, QUARTER)
+    for person in ("carl", "petra"):
+        approve_release(changed, QUARTER, key(pool, person))
+    folder = publish_release(changed, QUARTER).folder
+    assert folder != first
+    assert first.exists()
+    assert (state_of(pool.engine, QUARTER, 1), state_of(pool.engine, QUARTER, 2)) == (State.SUPERSEDED, State.PUBLISHED)
+    assert pool.ledger.line(quarter=QUARTER).rho_left == 0
+    third = make_plan(changed, QUARTER, key(pool, "olga"), "again")
+    with pytest.raises(CommonsError):
+        measure_release(changed, QUARTER)
+    assert third.version == 3
+    assert pool.ledger.chain_holds()
+
+
+def test_late_data_do_not_change_an_answer_and_the_company_is_told(pool: Pool) -> None:
+    until_checked(pool)
+    before = measure_release(pool, QUARTER)
+    late = pool.root / "late"
+    simulate(late, SimulationParameters(seed=42, users=60, quarters=1, submissions_per_quarter=1))
+    # The keys of a simulation come from its seed: register those of the late one.
+    shutil.copy(late / "companies.toml", pool.root / "config" / "companies.toml")
+    again = Pool(pool.root)
+    submit(next(late.glob("alder/*")), again.inbox)
+    result = take_in_submission(again, waiting(again)[0])
+    if result["decision"] == "accepted":
+        assert "W303" in result["findings"]
+    after = measure_release(again, QUARTER)
+    assert [t.rows for t in after.tables] == [t.rows for t in before.tables]
+
+
+def test_unscrubbed_records_are_not_measured(pool: Pool) -> None:
+    next(pool.scrubbed.rglob("*.parquet")).unlink()
+    with pytest.raises(ScrubStoppedError):
+        scrubbed_records(pool, QUARTER)
+    assert len(pending_parts(pool)) == 1
+
+
+def test_secrets_are_their_owners_only(pool: Pool) -> None:
+    pool.secret("pool.key")
+    assert {oct(p.stat().st_mode & 0o777) for p in (pool.root / "secrets").iterdir()} == {"0o600"}
+
+
+def test_what_leaves_a_task_quotes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(value: str) -> None:
+        raise ValueError(f"cannot read {value}")
+
+    with pytest.raises(InternalError) as raised:
+        guarded(fails, "canary-1190")
+    assert "canary" not in repr(raised.value) + str(raised.value.__cause__) + str(raised.value.__context__)
+    assert "ValueError" in str(raised.value)

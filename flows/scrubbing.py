@@ -20,7 +20,6 @@ from schemas.stages import ScrubbedRecords
 
 if TYPE_CHECKING:
     from anonymize.report import ScrubReport
-
     from anonymize.settings import ScrubSettings
 
 

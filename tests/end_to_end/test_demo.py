@@ -94,7 +94,11 @@ def test_anyone_can_read_a_release_with_duckdb_alone(demo: tuple[Path, dict[str,
     for table in ("risk_profile", "intervention_outcomes", "depth_of_conversation"):
         path = demo[0] / "releases" / "2026Q1" / "v1" / "data" / table / f"{table}.parquet"
         rows = duckdb.connect().execute(f"select count(*), count(status), sum((estimate is null)::int) from '{path}'").fetchone()
-        withheld = duckdb.connect().execute(f"select count(*) from '{path}' where status in ('too_few_companies', 'not_collected')").fetchone()
+        withheld = (
+            duckdb.connect()
+            .execute(f"select count(*) from '{path}' where status in ('too_few_companies', 'not_collected')")
+            .fetchone()
+        )
         assert rows is not None
         assert withheld is not None
         assert rows[0] == rows[1] > 0

@@ -88,7 +88,9 @@ def name_run(text: str, start: int, *, most: int, capital_is_enough: bool, typo_
         if lowered in _NEVER or not base:
             break
         capital = mixed_case and base[0].isupper() and capital_is_enough and len(base) > 1
-        if is_ordinary(base) and not capital:
+        # A particle can be the family name itself ("Amir Van"), where the cue is sure and nothing follows that it could lead to.
+        particle = count > 0 and capital_is_enough and lowered in _PARTICLE
+        if is_ordinary(base) and not capital and not particle:
             break
         if not capital and not typo_is_name and is_typo_of_ordinary(base):
             break

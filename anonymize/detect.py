@@ -1,5 +1,6 @@
 """The layers in order: raw-text rules, patterns on the view, then the models on those sentences that hold something unexplained."""
 
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -7,7 +8,6 @@ from anonymize.engine import EntityOnlyEngine
 from anonymize.helplines import Helplines
 from anonymize.normalise import View, spelled_digit_runs, view_of
 from anonymize.recognizers import pattern_recognizers
-from anonymize.recognizers.base import digits_of
 from anonymize.recognizers.non_latin import ChatNonLatinRecognizer
 from anonymize.recognizers.spacy_entities import SCORE as SPACY_SCORE
 from anonymize.recognizers.token_classifier import TokenClassifierRecognizer
@@ -18,6 +18,7 @@ from anonymize.spans import Span, merge, subtract, trim
 from anonymize.vocabulary import unexplained
 
 _PLACES = frozenset(("ADDRESS", "POSTCODE"))
+_SHORT_CODES = 12
 # What decides a model's answer: language, the text read, and which of its words nothing has explained yet.
 _Piece = tuple[str, str, tuple[tuple[int, int], ...]]
 
@@ -152,7 +153,11 @@ class Detector:
         return [span for span in trim(text, subtract(spans, ranges)) if span in whole or _tells(text[span.start : span.end])]
 
     def _is_short_code(self, value: str) -> bool:
-        return len(value) < 8 and not any(c.isalpha() for c in value) and self._helplines.is_number(digits_of(value))
+        # "988", and "988/911" as well.
+        if len(value) > _SHORT_CODES or any(character.isalpha() for character in value):
+            return False
+        codes = re.findall(r"\d+", value)
+        return bool(codes) and all(self._helplines.is_number(code) for code in codes)
 
 
 def _open_words(segment: str, offset: int, spans: Sequence[Span]) -> tuple[tuple[int, int], ...]:

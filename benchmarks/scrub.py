@@ -233,7 +233,9 @@ def main() -> None:
     metrics |= planted(engine)
     metrics |= conversations(engine, limit=15 if short else 0)
     if texts and not short:
-        alone, both = workers(texts * 3, 1), workers(texts * 3, 2)
+        # Wall time on a shared machine: the least of some tries of each, taken in turn.
+        tries = [(workers(texts * 2, 1), workers(texts * 2, 2)) for _ in range(3)]
+        alone, both = (min(column) for column in zip(*tries, strict=True))
         metrics["two_worker_efficiency"] = alone / both
     metrics["peak_mb"] = peak_mb()
     metrics = {name: round(value, 4) for name, value in metrics.items()}

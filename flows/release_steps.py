@@ -185,4 +185,4 @@ def publish_release(pool: Pool, quarter: Quarter) -> Release:
 
 def _helplines(pool: Pool) -> list[dict[str, str]]:
     lines = pool.scrub_settings.helplines
-    return [{"region": line.region, "name": line.name, "contact": ", ".join(line.numbers)} for line in lines]
+    return [{"region": line.region, "name": line.name, "contact": ", ".join((*line.numbers, *line.vanity))} for line in lines]

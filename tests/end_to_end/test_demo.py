@@ -1,12 +1,16 @@
 """The whole way through, as a user runs it: the command line, real Prefect, real models, real noise."""
 
+import functools
 import hashlib
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ import pytest
 from benchmarks.demo import counted
 from benchmarks.survivors import survival
 from flows.pool import Pool
+from flows.prefect_home import SETTINGS
 from schemas.periods import Quarter
 
 COMMONS = Path(sys.executable).parent / "commons"
@@ -24,9 +29,13 @@ USERS = "1500"
 CANARY = "kzqcanary"
 
 
-def commons(*arguments: str | Path, check: bool = True, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "COMMONS"))}
-    done = subprocess.run([COMMONS, *map(str, arguments)], capture_output=True, text=True, env=environment, cwd=cwd)
+def own_environment() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "COMMONS"))}
+
+
+def commons(*arguments: str | Path, check: bool = True, api: str = "") -> subprocess.CompletedProcess[str]:
+    environment = own_environment() | ({"PREFECT_API_URL": api} if api else {})
+    done = subprocess.run([COMMONS, *map(str, arguments)], capture_output=True, text=True, env=environment)
     assert not check or done.returncode == 0, done.stderr
     return done
 
@@ -35,6 +44,32 @@ def commons(*arguments: str | Path, check: bool = True, cwd: Path | None = None)
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     root = tmp_path_factory.mktemp("demo") / "pool"
     return root, json.loads(commons("demo", "--root", root, "--users", USERS, "--json").stdout)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A real Prefect server, as a pool with workers has: its address and its database."""
+    home = tmp_path_factory.mktemp("prefect")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    api = f"http://127.0.0.1:{port}/api"
+    settings = {**SETTINGS, "PREFECT_HOME": str(home), "PREFECT_SERVER_UI_ENABLED": "false"}
+    command = [Path(sys.executable).parent / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (home / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, env=own_environment() | settings, stdout=log, stderr=log)
+    try:
+        for _ in range(600):
+            try:
+                with urllib.request.urlopen(f"{api}/health", timeout=1):
+                    break
+            except OSError:
+                assert process.poll() is None, "the Prefect server ended"
+                time.sleep(0.2)
+        yield api, home
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -123,9 +158,10 @@ def test_helplines_survive_and_most_private_values_do_not(demo: tuple[Path, dict
     assert seen.survived.total() / seen.planted.total() < 0.1
 
 
-def test_each_step_by_hand(demo: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+def test_each_step_by_hand(server: tuple[str, Path], tmp_path: Path) -> None:
     """On a folder made elsewhere: validate, submit, ingest, plan, measure, check, approve twice, publish, query."""
     made, root = tmp_path / "made", tmp_path / "pool"
+    pooled = functools.partial(commons, api=server[0])
     commons("simulate", "--out", made, "--users", "300", "--quarters", "1", "--seed", "5")
     folders = sorted(path.parent for path in made.glob("*/*/manifest.json"))
     for folder in folders:
@@ -141,19 +177,19 @@ def test_each_step_by_hand(demo: tuple[Path, dict[str, Any]], tmp_path: Path) ->
         public = json.loads(commons("keygen", tmp_path / f"{person}.key", "--json").stdout)["public_key"]
         people += f'[[person]]\nid = "{person}"\nrole = "{role}"\npublic_key = "{public}"\n'
     (config / "people.toml").write_text(people)
-    assert commons("ingest", "--root", root, check=False).returncode == 11
-    assert commons("measure", "2026Q1", "--root", root, check=False).returncode == 2  # no plan yet
+    assert pooled("ingest", "--root", root, check=False).returncode == 11
+    assert pooled("measure", "2026Q1", "--root", root, check=False).returncode == 2  # no plan yet
     assert commons("plan", "2026Q1", "--root", root, "--key", tmp_path / "carl.key", check=False).returncode == 15
     commons("plan", "2026Q1", "--root", root, "--key", tmp_path / "olga.key")
-    commons("measure", "2026Q1", "--root", root)
-    commons("check", "2026Q1", "--root", root)
+    pooled("measure", "2026Q1", "--root", root)
+    pooled("check", "2026Q1", "--root", root)
     assert commons("approve", "2026Q1", "--root", root, "--key", tmp_path / "olga.key", check=False).returncode == 15
     commons("approve", "2026Q1", "--root", root, "--key", tmp_path / "carl.key")
-    refused = commons("publish", "2026Q1", "--root", root, check=False)
+    refused = pooled("publish", "2026Q1", "--root", root, check=False)
     assert refused.returncode == 15
     assert "Traceback" not in refused.stderr
     commons("approve", "2026Q1", "--root", root, "--key", tmp_path / "petra.key")
-    commons("publish", "2026Q1", "--root", root)
+    pooled("publish", "2026Q1", "--root", root)
     assert json.loads(commons("query", "select count(*) as n from risk_profile", "--root", root, "--json").stdout)[0]["n"] > 0
     status = json.loads(commons("status", "--root", root, "--json").stdout)
     assert status["releases"][0]["state"] == "published"
@@ -161,7 +197,7 @@ def test_each_step_by_hand(demo: tuple[Path, dict[str, Any]], tmp_path: Path) ->
 
 
 @pytest.fixture(scope="session")
-def leaking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+def leaking(server: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     """A pool into which a canary was sent in text, pseudonym, a bad field, a key, ids and a bad line; and what was printed."""
     from submissions import json_lines, rewrite, write_lines
 
@@ -170,53 +206,48 @@ def leaking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, st
 
     folder = tmp_path_factory.mktemp("canary")
     made, root = folder / "made", folder / "pool"
-    simulate(
-        made, SimulationParameters(seed=9, users=120, quarters=1, formats=("jsonl",), files_per_submission=1, text_share=0.3)
-    )
+    parameters = SimulationParameters(
+        seed=9, users=120, quarters=1, formats=("jsonl",), files_per_submission=1, submissions_per_quarter=1, malformed_share=0,
+        text_share=0.3,
+    )  # fmt: skip
+    simulate(made, parameters)
     printed = ""
     for manifest in sorted(made.glob("*/*/manifest.json")):
         export = manifest.parent
-        records = json_lines(export, "part-1.jsonl") if _all_json(export / "part-1.jsonl") else []
+        records = json_lines(export, "part-1.jsonl")
         with_text = [r for r in records if r.get("turns")]
         for record in with_text[:3]:
             record["turns"][0]["text"] = f"Write to {CANARY}.a@example.org, I am {CANARY.title()} Smith."
             record["user_pseudonym"] = f"{CANARY}-pseudonym"
-        if len(records) > 60:
-            records[0]["n_turns"] = f"{CANARY}-field"
-            records[1][f"{CANARY}-key"] = 1
-            records[2]["record_id"] = f"{CANARY}-" + "x" * 80
-            lines: list[Any] = [*records, f'{{"{CANARY}-broken": ']
-            write_lines(export, "part-1.jsonl", lines)
-            rewrite(export, made / "keys" / f"{export.parent.name}.key")
+        records[0]["n_turns"] = f"{CANARY}-field"
+        records[1][f"{CANARY}-key"] = 1
+        records[2]["record_id"] = f"{CANARY}-" + "x" * 80
+        lines: list[Any] = [*records, f'{{"{CANARY}-broken": ']
+        write_lines(export, "part-1.jsonl", lines)
+        rewrite(export, made / "keys" / f"{export.parent.name}.key")
         report = commons("validate", export, "--json", check=False)
         printed += report.stdout + report.stderr
         commons("submit", export, "--to", root / "inbox", check=False)
     (root / "config").mkdir(parents=True)
     shutil.copy(made / "companies.toml", root / "config")
-    done = commons("ingest", "--root", root, check=False)
-    yield root, printed + done.stdout + done.stderr
+    done = commons("ingest", "--root", root, check=False, api=server[0])
+    return root, server[1], printed + done.stdout + done.stderr
 
 
-def _all_json(path: Path) -> bool:
-    try:
-        return all(isinstance(json.loads(line), dict) for line in path.read_text().splitlines())
-    except ValueError:
-        return False
-
-
-def test_a_canary_is_nowhere_but_where_the_data_are(leaking: tuple[Path, str]) -> None:
+def test_a_canary_is_nowhere_but_where_the_data_are(leaking: tuple[Path, Path, str]) -> None:
     """Only `accepted/` holds text as it was sent: not logs, Prefect's rows, findings, receipts, state, scrubbed files or output."""
-    root, printed = leaking
+    root, prefect_home, printed = leaking
     assert any(CANARY.encode() in p.read_bytes() or _parquet_has(p) for p in (root / "accepted").rglob("*.parquet"))
     assert CANARY not in printed.lower()
-    for path in (p for p in sorted(root.rglob("*")) if p.is_file() and "accepted" not in p.relative_to(root).parts):
+    written = [p for p in sorted(root.rglob("*")) if p.is_file() and "accepted" not in p.relative_to(root).parts]
+    for path in [*written, *(p for p in sorted(prefect_home.rglob("*")) if p.is_file())]:
         assert CANARY.encode() not in path.read_bytes().lower(), path.name
         assert path.suffix != ".parquet" or not _parquet_has(path), path.name
-    assert _prefect_rows(root) > 0
+    assert _prefect_rows(prefect_home) > 0
 
 
-def test_the_canary_test_sees_a_planted_leak(leaking: tuple[Path, str]) -> None:
-    root, _ = leaking
+def test_the_canary_test_sees_a_planted_leak(leaking: tuple[Path, Path, str]) -> None:
+    root = leaking[0]
     leak = root / "quarantine" / "leak.json"
     leak.write_text(CANARY)
     with pytest.raises(AssertionError):
@@ -231,7 +262,7 @@ def _parquet_has(path: Path) -> bool:
     return bool(found and found[0])
 
 
-def _prefect_rows(root: Path) -> int:
-    with sqlite3.connect(root / "prefect" / "prefect.db") as connection:
+def _prefect_rows(home: Path) -> int:
+    with sqlite3.connect(home / "prefect.db") as connection:
         found = connection.execute("select count(*) from task_run").fetchone()
     return int(found[0])

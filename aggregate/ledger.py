@@ -165,8 +165,8 @@ class Ledger:
             entries = self._entries(connection)
             if any(e["plan"] == plan.hash and e["kind"] == "reserve" for e in entries):
                 raise BudgetRefusedError(
-                    "A draw of this plan was begun and its answer is lost: its budget stays spent.",
-                    "Register a superseding version; it spends from the quarter's reserve.",
+                    "A draw of this plan was begun: it is running now, or its answer is lost and its budget stays spent.",
+                    "If nothing is running, register a superseding version; it spends from the quarter's reserve.",
                 )
             self._refuse_over_cap(entries, plan, rho, delta)
             self._append(connection, "reserve", plan, rho, delta, "")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from aggregate.intervals import count_interval, rate_interval, z_value
 from publish.content import marginal_cells, table_names
 from publish.signoff import People, sign_off
 from schemas.codes import OPEN_OUTCOMES
@@ -22,7 +23,7 @@ from schemas.tables import TABLES, Status, columns, key_columns
 
 CONFIG = Path(__file__).parents[2] / "config"
 QUARTER = Quarter(2026, 3)
-Z = 1.959963984540054
+Z = z_value(0.95)
 
 GOOD = {"risk_trajectory": "deescalated", "user_reply": "engaged", "resource_opened": "yes"}
 FADING = {"1-5": 0.62, "6-10": 0.58, "11-20": 0.52, "21-40": 0.45, "41-80": 0.36, "81+": 0.30}
@@ -75,21 +76,18 @@ def _truth(measure: Measure, plan: RegisteredPlan, marginal: tuple[str, ...], us
 
 
 def _rates(rows: list[dict[str, Any]]) -> None:
-    """Rates of one group of outcomes, by the delta method; no rate where the denominator is noise."""
+    """Rates of one group of outcomes, as the measurement gives them; no rate where the denominator is noise."""
     known = [row for row in rows if row["outcome"] not in OPEN_OUTCOMES]
     if any(row["estimate"] is None for row in rows):
         return
     total = sum(row["estimate"] for row in known)
     everything = sum(row["estimate"] for row in rows)
-    variances = [row["noise_stddev"] ** 2 + max(row["estimate"], 0.0) for row in known]
     for row in rows:
         row["unknown_share"] = 1 - total / everything if everything > 0 else None
-    if total < 4 * sum(row["noise_stddev"] ** 2 for row in known) ** 0.5:
-        return
-    for row, own in zip(known, variances, strict=True):
-        rate = row["estimate"] / total
-        spread = ((1 - rate) ** 2 * own + rate**2 * (sum(variances) - own)) ** 0.5 / total
-        row |= {"rate": rate, "rate_ci_low": rate - Z * spread, "rate_ci_high": rate + Z * spread}
+    for row in known:
+        found = rate_interval(row["estimate"], total, row["noise_stddev"], len(known), Z)
+        if found is not None:
+            row |= {"rate": found.value, "rate_ci_low": found.interval.low, "rate_ci_high": found.interval.high}
 
 
 def _measure_rows(
@@ -107,10 +105,10 @@ def _measure_rows(
         for cell, count in zip(marginal_cells(measure, marginal, plan), counts, strict=True):
             row: dict[str, Any] = {"quarter": plan.quarter, **dict(zip(names, cell, strict=True))}
             estimate = float(count + random.normal(0, stddev))
-            half = Z * (stddev**2 + max(estimate, 0.0)) ** 0.5
+            interval = count_interval(estimate, stddev, Z)
             noisy = estimate < plan.privacy.too_noisy_ratio * stddev
             row |= {"estimate": estimate, "estimate_nonneg": max(estimate, 0.0), "noise_stddev": stddev}
-            row |= {"ci_low": estimate - half, "ci_high": estimate + half}
+            row |= {"ci_low": interval.low, "ci_high": interval.high}
             row |= {"status": Status.TOO_NOISY if noisy else Status.OK}
             if measure.event is Event.INTERVENTION_OUTCOME:
                 row |= {"rate": None, "rate_ci_low": None, "rate_ci_high": None, "unknown_share": None}

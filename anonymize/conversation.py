@@ -19,52 +19,8 @@ _SHORT_ANSWER = re.compile(
 )
 _TAIL = 40
 _NEVER_CARRIED = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "i",
-        "me",
-        "my",
-        "you",
-        "your",
-        "he",
-        "she",
-        "it",
-        "we",
-        "they",
-        "and",
-        "or",
-        "but",
-        "if",
-        "in",
-        "on",
-        "at",
-        "to",
-        "of",
-        "for",
-        "from",
-        "with",
-        "is",
-        "was",
-        "are",
-        "be",
-        "been",
-        "am",
-        "do",
-        "did",
-        "has",
-        "have",
-        "had",
-        "not",
-        "no",
-        "so",
-        "as",
-        "by",
-        "will",
-        "can",
-        "may",
-    ]
+    "the a an i me my you your he she it we they and or but if in on at to of "
+    "for from with is was are be been am do did has have had not no so as by will can may".split()
 )
 
 

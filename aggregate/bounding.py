@@ -23,7 +23,7 @@ from schemas.unit import BUCKETS
 ROWS_A_PASS = 2_000_000
 
 _COLUMNS = (
-    "company, unit, content, record_id, record_status, supersedes, scope, domain, origin, started_at, selection_reason, "
+    "company, unit, pseudonym_unit, content, record_id, record_status, supersedes, scope, domain, origin, started_at, selection_reason, "
     "deployment, person, risk, n_turns, interventions"
 )
 
@@ -144,17 +144,22 @@ def _load_users(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], pl
     connection.execute(
         f"""
         create or replace temp table sent as
-            select {_COLUMNS} from read_parquet($files)
-            where bucket >= $low and bucket < $high and pseudonym_unit in (select unnest($units))
+            select {_COLUMNS} from read_parquet($files) where bucket >= $low and bucket < $high
         """,
-        {"files": [str(f) for f in files], "low": low, "high": high, "units": list(plan.privacy.unit.pseudonym_units)},
+        {"files": [str(f) for f in files], "low": low, "high": high},
     )
     connection.execute(
         """
         create or replace temp table records as
         with recursive withdrawn(unit, record_id) as (
                 -- A withdrawal takes with it every correction of what it withdraws.
+                -- So does a withdrawn submission: what it held is not here any more.
                 select unit, supersedes from sent where record_status = 'withdrawal' and scope = 'record'
+                union
+                select c.unit, c.supersedes from sent c
+                where c.record_status = 'correction' and not exists (
+                    select 1 from sent o
+                    where o.unit = c.unit and o.record_id = c.supersedes and o.record_status in ('new', 'correction'))
                 union
                 select c.unit, c.record_id from sent c
                 join withdrawn w on c.unit = w.unit and c.supersedes = w.record_id
@@ -173,11 +178,16 @@ def _load_users(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], pl
             )
         select * from one_correction
         where domain = $domain and (origin = 'synthetic') = $synthetic and origin <> 'adversarial_test'
+          and pseudonym_unit in (select unnest($units))
           and unit not in (select unit from left_out)
           and (unit, record_id) not in (select (unit, record_id) from withdrawn)
           and (unit, record_id) not in (select (unit, record_id) from replaced)
         """,
-        {"domain": plan.release_plan.domain, "synthetic": plan.synthetic},
+        {
+            "domain": plan.release_plan.domain,
+            "synthetic": plan.synthetic,
+            "units": list(plan.privacy.unit.pseudonym_units),
+        },
     )
 
 

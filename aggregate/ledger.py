@@ -126,6 +126,15 @@ class Ledger:
             )
         return plan
 
+    def planned_at(self, plan_hash: str) -> str:
+        """When a plan was registered, UTC, as the chain has it. Raises BudgetRefusedError where it is not registered."""
+        where = (ENTRIES.c.plan == plan_hash) & (ENTRIES.c.kind == "plan")
+        with self._engine.connect() as connection:
+            moment = connection.execute(select(ENTRIES.c.at).where(where)).scalar()
+        if moment is None:
+            raise BudgetRefusedError("The plan is not registered.", "Register it with `commons plan`.")
+        return str(moment)
+
     def stored_answer(self, plan_hash: str) -> bytes | None:
         """The answer that was given to a plan, byte for byte, or None. Raises BudgetRefusedError where it was altered."""
         with self._engine.connect() as connection:

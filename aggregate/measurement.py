@@ -57,6 +57,11 @@ def _draw(
 ) -> bytes:
     from aggregate.mechanisms.draw import prepare  # OpenDP is loaded only where noise is drawn
 
+    if records.quarter != Quarter.parse(plan.quarter) or len(records.companies) != plan.contributors:
+        raise BudgetRefusedError(
+            "The records are not of the quarter or the number of companies that the plan was registered for.",
+            "A company has withdrawn since: register a superseding version.",
+        )
     if not plan.measured():
         raise BudgetRefusedError("Fewer companies contribute than the company rule asks for: nothing is measured or spent.")
     companies: Sequence[str] = records.companies

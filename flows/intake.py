@@ -11,6 +11,7 @@ from flows.intake_steps import take_in_submission, waiting
 from flows.pool import Pool
 from flows.progress import tell
 from flows.scrubbing import pending_parts, scrub_parts
+from schemas.errors import CommonsError, OutOfSpaceError
 
 
 @task(name="take in", retries=1, retry_delay_seconds=1, cache_policy=NO_CACHE)
@@ -32,8 +33,16 @@ def scrub_task(root: str) -> dict[str, int]:
 def intake(root: str) -> dict[str, Any]:
     """Takes in what lies in the inbox and scrubs what was accepted. Returns counts and codes only."""
     names = guarded(waiting, Pool(Path(root)))
-    results = []
+    results, failed = [], list[CommonsError]()
     for done, name in enumerate(names, start=1):
-        results.append(take_in_task(root, name))
+        try:
+            results.append(take_in_task(root, name))
+        except OutOfSpaceError:
+            raise
+        except CommonsError as error:  # one submission that breaks us keeps nobody else waiting; it stays in the inbox
+            failed.append(error)
         tell("intake", done / len(names))
-    return {"submissions": results, "scrub": scrub_task(root)}
+    scrubbed = scrub_task(root)
+    if failed:
+        raise type(failed[0])(failed[0].message, failed[0].next_step)
+    return {"submissions": results, "scrub": scrubbed}

@@ -115,7 +115,7 @@ def measure_release(pool: Pool, quarter: Quarter) -> MeasuredRelease:
     plan = registered_plan(pool, quarter)
     measured = answered(plan, pool.ledger)
     if measured is None:
-        records = scrubbed_records(pool, quarter)
+        records = scrubbed_records(pool, quarter, until=pool.ledger.planned_at(plan.hash))
         measured = measure(plan, records, pool.ledger, pool.secret(SAMPLING_SECRET), pool.scratch, pool.measurement_settings)
     mark_measured(pool.engine, measured)
     return measured

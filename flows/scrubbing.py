@@ -14,6 +14,7 @@ from flows.guard import guarded
 from flows.pool import Pool
 from flows.progress import tell
 from intake.acceptance import submission_folder
+from intake.catalogue import AcceptedSubmission
 from schemas.errors import CommonsError, ScrubStoppedError
 from schemas.periods import Quarter
 from schemas.stages import ScrubbedRecords
@@ -31,12 +32,16 @@ class Part:
     target: Path
 
 
-def parts(pool: Pool, quarter: Quarter | None = None) -> Iterator[Part]:
-    """Every part of every accepted submission, in order."""
-    for submission in pool.catalogue.accepted(quarter):
+def parts(pool: Pool, quarter: Quarter | None = None, until: str = "") -> Iterator[Part]:
+    """Every part of every accepted submission (received `until` a UTC moment, where one is given), in order."""
+    for submission in _accepted(pool, quarter, until):
         target = submission_folder(pool.scrubbed, submission)
         for source in sorted(submission_folder(pool.accepted, submission).glob("*.parquet")):
             yield Part(source, target / source.name)
+
+
+def _accepted(pool: Pool, quarter: Quarter | None, until: str) -> list[AcceptedSubmission]:
+    return [s for s in pool.catalogue.accepted(quarter) if not until or s.receipt["received_at"] <= until]
 
 
 def pending_parts(pool: Pool) -> list[Part]:
@@ -91,10 +96,13 @@ def _scrub(part: Part, settings: "ScrubSettings") -> "ScrubReport":
     return report
 
 
-def scrubbed_records(pool: Pool, quarter: Quarter) -> ScrubbedRecords:
-    """All scrubbed records of a quarter. Raises ScrubStoppedError where an accepted part is not scrubbed yet."""
-    found = list(parts(pool, quarter))
+def scrubbed_records(pool: Pool, quarter: Quarter, until: str = "") -> ScrubbedRecords:
+    """Scrubbed records of a quarter, as accepted `until` a moment: what comes in after a plan is registered is not in it.
+
+    Raises ScrubStoppedError where an accepted part is not scrubbed yet.
+    """
+    found = list(parts(pool, quarter, until))
     if any(not part.target.exists() for part in found):
         raise ScrubStoppedError("Accepted records of the quarter are not scrubbed yet.", "Run `commons ingest`.")
-    companies = sorted({submission.company for submission in pool.catalogue.accepted(quarter)})
+    companies = sorted({submission.company for submission in _accepted(pool, quarter, until)})
     return ScrubbedRecords(quarter, tuple(part.target for part in found), tuple(companies))

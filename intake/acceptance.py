@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,8 +19,10 @@ from intake.receipt import make_receipt
 from intake.registry import Registry
 from intake.validation import ValidationReport, content_digest, validate_submission
 from schemas.arrow import pool_schema
+from schemas.errors import InternalError
 from schemas.findings import Finding
-from schemas.periods import Quarter, period_bounds
+from schemas.manifest import MANIFEST_NAME, Manifest
+from schemas.periods import Quarter
 from schemas.stages import ValidatedSubmission
 from schemas.unit import bucket_of, unit_id
 
@@ -107,14 +110,10 @@ def take_in(folder: Path, door: PoolDoor, progress: Callable[[int], None] = lamb
         earlier = door.catalogue.find(read.manifest.company, read.manifest.submission_id)
         if earlier is not None:
             return _seen_before(door, earlier, read.digest, read.manifest.company)
-        if any(
-            other.pseudonym_key_id != read.manifest.pseudonym_key_id
-            for quarter in _claimed_quarters(read.manifest.period)
-            for other in door.catalogue.accepted(quarter, read.manifest.company)
-        ):
-            return _refuse(door, _report("E115", "pseudonym_key_id"), read.digest, read.manifest.company)
     known = AcceptedRecords(door, read.manifest.company) if read else None
     report = validate_submission(folder, registry=door.registry, known=known, now=now, limits=door.limits, progress=progress)
+    if report.read and report.quarter and not report.refused and _second_key(door, report.read.manifest, report.quarter):
+        report.add(Finding("E115", MANIFEST_NAME, 0, "pseudonym_key_id"), door.limits)
     digest = report.read.digest if report.read else ""
     registered = report.read is not None and "E104" not in report.counts and "E105" not in report.counts
     company = report.read.manifest.company if registered and report.read else ""
@@ -123,9 +122,11 @@ def take_in(folder: Path, door: PoolDoor, progress: Callable[[int], None] = lamb
     return _accept(folder, door, report, now)
 
 
-def _claimed_quarters(period: str) -> list[Quarter]:
-    bounds = period_bounds(period)
-    return [Quarter.of(bounds[0])] if bounds else []
+def _second_key(door: PoolDoor, manifest: Manifest, quarter: Quarter) -> bool:
+    """Whether another pseudonym key was accepted in the quarter that the records belong to: it would split users."""
+    return any(
+        other.pseudonym_key_id != manifest.pseudonym_key_id for other in door.catalogue.accepted(quarter, manifest.company)
+    )
 
 
 def _report(code: str, field: str) -> ValidationReport:
@@ -166,17 +167,18 @@ def _accept(folder: Path, door: PoolDoor, report: ValidationReport, now: datetim
         receipt=dict(receipt),
     )
     target = submission_folder(door.accepted, row)
-    staging = door.accepted / f".staging-{read.digest[:16]}"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    withdraws: list[str] = []
-    _write_parts(staging, _pool_rows(folder, report, withdraws))
+    door.accepted.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=door.accepted))
+    withdraws: set[str] = set()
+    written = _write_parts(staging, _pool_rows(folder, report, withdraws, door.limits))
+    if written > receipt["accepted"]:
+        shutil.rmtree(staging)
+        raise InternalError("More rows were written than were accepted.")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target, ignore_errors=True)  # left by a crash before the catalogue named it: same content
     staging.replace(target)
     _write_findings(door, row.company, read.digest, report, receipt)
-    door.catalogue.add(row, withdraws)
-    door.catalogue.audit(read.digest, row.company, "accepted", report.counts)
+    door.catalogue.add(row, withdraws, report.counts)
     submission = ValidatedSubmission(
         manifest=read.manifest,
         digest=read.digest,
@@ -189,17 +191,17 @@ def _accept(folder: Path, door: PoolDoor, report: ValidationReport, now: datetim
     return IntakeResult("accepted", report, receipt, submission)
 
 
-def _pool_rows(folder: Path, report: ValidationReport, withdraws: list[str]) -> Iterator[dict[str, Any]]:
+def _pool_rows(folder: Path, report: ValidationReport, withdraws: set[str], limits: Limits) -> Iterator[dict[str, Any]]:
     if report.read is None:
         raise ValueError("only a validated submission is accepted")
     manifest, digest = report.read.manifest, report.read.digest
     reasons = {s.stratum: s.reason for s in manifest.selection}
     for file in manifest.files:
-        for number, raw in read_rows(folder / file.path, file.format, DEFAULT_LIMITS):
+        for number, raw in read_rows(folder / file.path, file.format, limits):
             if (file.path, number) in report.skipped_rows or not isinstance(raw, dict):
                 continue
             if raw.get("scope") == "submission":
-                withdraws.append(raw["submission_id"])
+                withdraws.add(raw["submission_id"])
                 continue
             content = content_digest(raw)
             unit = unit_id(manifest.company, raw.pop("user_pseudonym"))
@@ -222,19 +224,24 @@ def _with_moments(raw: dict[str, Any]) -> dict[str, Any]:
     return raw
 
 
-def _write_parts(folder: Path, rows: Iterable[dict[str, Any]]) -> None:
+def _write_parts(folder: Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Writes rows as Parquet parts, on disk before it returns, and says how many there were."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = pool_schema()
-    part, batch, batches, held = 0, list[dict[str, Any]](), list["pa.RecordBatch"](), 0
+    part, batch, batches, held, written = 0, list[dict[str, Any]](), list["pa.RecordBatch"](), 0, 0
 
     def flush() -> None:
         nonlocal part, batches, held
-        pq.write_table(pa.Table.from_batches(batches, schema), folder / f"part-{part:05d}.parquet", compression="zstd")
+        with (folder / f"part-{part:05d}.parquet").open("wb") as stream:
+            pq.write_table(pa.Table.from_batches(batches, schema), stream, compression="zstd")
+            stream.flush()
+            os.fsync(stream.fileno())
         part, batches, held = part + 1, [], 0
 
     for row in rows:
+        written += 1
         batch.append(row)
         if len(batch) == ROWS_A_BATCH:
             batches.append(pa.RecordBatch.from_pylist(batch, schema))
@@ -245,6 +252,7 @@ def _write_parts(folder: Path, rows: Iterable[dict[str, Any]]) -> None:
         batches.append(pa.RecordBatch.from_pylist(batch, schema))
     if batches:
         flush()
+    return written
 
 
 def _write_findings(door: PoolDoor, company: str, digest: str, report: ValidationReport, receipt: Mapping[str, Any]) -> None:

@@ -5,7 +5,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, Engine, Integer, MetaData, String, Table, UniqueConstraint, insert, select, update
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    DateTime,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    insert,
+    select,
+    update,
+)
 
 from schemas.periods import Quarter
 
@@ -74,27 +88,30 @@ class Catalogue:
             rows = connection.execute(query.order_by(SUBMISSIONS.c.company, SUBMISSIONS.c.submission_id)).mappings().all()
         return [_accepted(row) for row in rows]
 
-    def add(self, submission: AcceptedSubmission, withdraws: list[str]) -> None:
-        """Records an accepted submission, and the submissions (ids of the same company) that it withdraws, at once."""
+    def add(self, submission: AcceptedSubmission, withdraws: set[str], counts: Counter[str]) -> None:
+        """Records an accepted submission, the submissions (ids of the same company) that it withdraws, and the decision, at once."""
         with self._engine.begin() as connection:
             values = {**submission.__dict__, "quarter": str(submission.quarter)}
             connection.execute(insert(SUBMISSIONS).values(**values))
-            withdrawn = (SUBMISSIONS.c.company == submission.company) & SUBMISSIONS.c.submission_id.in_(withdraws)
-            connection.execute(update(SUBMISSIONS).where(withdrawn).values(status="withdrawn"))
+            for name in sorted(withdraws):
+                withdrawn = (SUBMISSIONS.c.company == submission.company) & (SUBMISSIONS.c.submission_id == name)
+                connection.execute(update(SUBMISSIONS).where(withdrawn).values(status="withdrawn"))
+            _audit(connection, submission.digest, submission.company, "accepted", counts)
 
     def audit(self, digest: str, company: str, decision: str, counts: Counter[str]) -> None:
         """One row for each decision on a submission. `company` is a registered id or empty, never the sender's text."""
         with self._engine.begin() as connection:
-            connection.execute(
-                insert(AUDIT).values(
-                    at=datetime.now(UTC), digest=digest, company=company, decision=decision, counts=dict(sorted(counts.items()))
-                )
-            )
+            _audit(connection, digest, company, decision, counts)
 
     def audit_rows(self) -> list[dict[str, Any]]:
         """All audit rows in order."""
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(select(AUDIT).order_by(AUDIT.c.number)).mappings()]
+
+
+def _audit(connection: Connection, digest: str, company: str, decision: str, counts: Counter[str]) -> None:
+    row = {"digest": digest, "company": company, "decision": decision, "counts": dict(sorted(counts.items()))}
+    connection.execute(insert(AUDIT).values(at=datetime.now(UTC), **row))
 
 
 def _accepted(row: Any) -> AcceptedSubmission:

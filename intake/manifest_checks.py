@@ -103,6 +103,13 @@ def file_findings(folder: Path, manifest: Manifest, progress: Callable[[int], No
 
     A file that is not listed is not named: its name is the sender's text.
     """
+    try:
+        return _file_findings(folder, manifest, progress)
+    except OSError:
+        return [_finding("E106", "files")]
+
+
+def _file_findings(folder: Path, manifest: Manifest, progress: Callable[[int], None]) -> list[Finding]:
     listed = {file.path: file for file in manifest.files}
     found = {entry.name: entry for entry in os.scandir(folder)}
     unlisted = set(found) - set(listed) - {MANIFEST_NAME}

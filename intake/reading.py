@@ -35,11 +35,7 @@ def read_rows(path: Path, file_format: str, limits: Limits) -> Iterator[tuple[in
         yield from rows
     except UnreadableFileError as error:
         code = error.code
-    except (OSError, EOFError, ValueError, MemoryError):
-        code = "E107"
-    except Exception as error:  # a library's own error type: whatever it says, it may quote the data
-        if type(error).__module__.split(".")[0] not in ("pyarrow", "zlib"):
-            raise
+    except Exception:  # whatever a library raises here comes from the file, and may quote it
         code = "E107"
     if code:
         raise UnreadableFileError(code)

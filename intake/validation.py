@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -113,6 +114,16 @@ def validate_submission(
     return report
 
 
+@dataclass(frozen=True)
+class _Reference:
+    """What a record refers to: a record of its user, or (None) any record of the user; and its own id where it is one."""
+
+    finding: Finding
+    unit: str
+    record_id: str | None
+    own_id: str | None
+
+
 class _RecordPass:
     """One pass over all rows of a submission."""
 
@@ -135,7 +146,9 @@ class _RecordPass:
         self.known, self.limits, self.report = known, limits, report
         self.content: dict[tuple[str, str], str] = {}
         self.users: set[str] = set()
-        self.references: list[tuple[Finding, str, str | None]] = []  # (finding if unknown, unit, record_id)
+        self.spelling: dict[str, str] = {}  # folded pseudonym to the one that came first
+        self.rows_of: dict[Quarter, list[tuple[str, int, str]]] = {}  # rows that name a quarter, with the field that does
+        self.references: list[_Reference] = []
 
     def run(self, progress: Callable[[int], None]) -> None:
         for file in self.manifest.files:
@@ -143,6 +156,8 @@ class _RecordPass:
             try:
                 for row, raw in read_rows(self.folder / file.path, file.format, self.limits):
                     rows = row
+                    if row > file.records:
+                        break
                     self._row(file.path, row, raw)
             except UnreadableFileError as error:
                 self._add(error.code, file.path)
@@ -151,11 +166,26 @@ class _RecordPass:
                     self._add("E106", file.path, field="records")
             self.report.records += rows
             progress(file.bytes)
-        for finding, unit, record_id in self.references:
-            if not self._is_known(unit, record_id):
-                self.report.add(finding, self.limits)
-        if self.report.quarter is None:
-            self.report.quarter = self.period_quarter
+        self._settle_quarter()
+        self._settle_references()
+
+    def _settle_quarter(self) -> None:
+        """The submission's quarter is that of most of its records, so that no single row decides for all others."""
+        counted = sorted(self.rows_of, key=lambda q: (-len(self.rows_of[q]), q != self.period_quarter, q))
+        self.report.quarter = counted[0] if counted else self.period_quarter
+        for quarter in counted[1:]:
+            for file, row, name in self.rows_of[quarter]:
+                self._add("E211", file, row, name)
+
+    def _settle_references(self) -> None:
+        """What is superseded must itself be accepted: where it is not, neither is what refers to it, and so on."""
+        open_references = [r for r in self.references if (r.finding.file, r.finding.row) not in self.report.skipped_rows]
+        while unknown := [r for r in open_references if not self._is_known(r.unit, r.record_id)]:
+            for reference in unknown:
+                self.report.add(reference.finding, self.limits)
+                if reference.own_id is not None:
+                    self.content.pop((reference.unit, reference.own_id), None)
+            open_references = [r for r in open_references if r not in unknown]
 
     def _add(self, code: str, file: str, row: int = 0, field: str = "") -> None:
         self.report.add(Finding(code, file, row, field), self.limits)
@@ -167,34 +197,32 @@ class _RecordPass:
         record, problems = parse_record(raw)
         if record is not None:
             problems = check_record(record, self.context)
-        if record is not None and not problems:
-            problems = self._quarter_problems(record)
+        quarter = self._quarter_of(record) if record is not None and not problems else None
+        if record is not None and not problems and quarter is None:
+            problems = [("E223", "submission_id")]
         for code, name in problems:
             self._add(code, file, row, name)
-        if record is not None and not problems:
-            self._relations(file, row, raw, record)
-
-    def _quarter_problems(self, record: AnyRecord) -> list[tuple[str, str]]:
-        quarter = self._quarter_of(record)
-        if quarter is None:
-            return [("E223", "submission_id")]
-        if self.report.quarter is None:
-            self.report.quarter = quarter
-        if quarter != self.report.quarter:
-            return [("E211", "started_at" if isinstance(record, InteractionRecord) else "supersedes_started_at")]
-        return []
+        if record is not None and quarter is not None and self._relations(file, row, raw, record):
+            field = "started_at" if isinstance(record, InteractionRecord) else "supersedes_started_at"
+            self.rows_of.setdefault(quarter, []).append((file, row, field))
 
     def _quarter_of(self, record: AnyRecord) -> Quarter | None:
         if isinstance(record, SubmissionWithdrawal):
-            return (
-                self.known.submission_quarter(record.submission_id) if self.known else self.report.quarter or self.period_quarter
-            )
+            return self._submission_quarter(record.submission_id)
         moment = record.started_at if isinstance(record, InteractionRecord) else record.supersedes_started_at
         return Quarter.of(moment)
 
-    def _relations(self, file: str, row: int, raw: dict[str, Any], record: AnyRecord) -> None:
+    @cache  # noqa: B019  (lives as long as one pass)
+    def _submission_quarter(self, submission_id: str) -> Quarter | None:
+        return self.known.submission_quarter(submission_id) if self.known else self.period_quarter
+
+    def _relations(self, file: str, row: int, raw: dict[str, Any], record: AnyRecord) -> bool:
+        """Settles what a record is to others of its user; False where it does not count (a duplicate, or a problem)."""
         if isinstance(record, SubmissionWithdrawal):
-            return
+            return True
+        if self.spelling.setdefault(record.user_pseudonym.casefold(), record.user_pseudonym) != record.user_pseudonym:
+            self._add("E225", file, row, "user_pseudonym")
+            return False
         unit = unit_id(self.company, record.user_pseudonym)
         if isinstance(record, InteractionRecord):
             key, content = (unit, record.record_id), content_digest(raw)
@@ -205,11 +233,14 @@ class _RecordPass:
                 self._add(
                     "W301" if content in (earlier, before) and before in (None, content) else "E219", file, row, "record_id"
                 )
-                return
+                return False
         if isinstance(record, Correction | RecordWithdrawal):
-            self.references.append((Finding("E218", file, row, "supersedes"), unit, record.supersedes))
+            own_id = record.record_id if isinstance(record, Correction) else None
+            target = record.supersedes if record.supersedes != own_id else ""  # nothing supersedes itself
+            self.references.append(_Reference(Finding("E218", file, row, "supersedes"), unit, target, own_id))
         elif isinstance(record, UserWithdrawal):
-            self.references.append((Finding("E218", file, row, "user_pseudonym"), unit, None))
+            self.references.append(_Reference(Finding("E218", file, row, "user_pseudonym"), unit, None, None))
+        return True
 
     def _is_known(self, unit: str, record_id: str | None) -> bool:
         if self.known is None:

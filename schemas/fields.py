@@ -37,7 +37,7 @@ UtcTimestamp = Annotated[
     datetime, BeforeValidator(_utc), WithJsonSchema({"type": "string", "format": "date-time", "pattern": "(Z|\\+00:00)$"})
 ]
 RecordId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-Pseudonym = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Pseudonym = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[!-~]*$")]  # no white space, no look-alikes
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9._-]{1,64}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^([a-z]{2,3}|unknown)$")]
 Region = Annotated[str, StringConstraints(pattern=r"^([A-Z]{2}|unknown)$")]

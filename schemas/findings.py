@@ -73,6 +73,7 @@ _ALL = [
     ("E222", "code listed twice", "A code, or an outcome of the same kind and window, is listed twice.", "List each once."),
     ("E223", "submission to withdraw unknown", "The submission named in a withdrawal is not an accepted one of this company.", "Name a submission_id of your own that was accepted."),
     ("E224", "origin does not fit", "The origin does not fit the registration of the company.", "A synthetic company sends origin synthetic only."),
+    ("E225", "pseudonym differs in case only", "Another pseudonym of the submission is the same but for upper and lower case: one user would be two.", "Send one spelling for each user; hashes in hexadecimal are safest in lower case."),
     # Warnings.
     ("W301", "record sent before", "The same record was sent before; it counts once.", "Nothing to do."),
     ("W302", "submission sent before", "The same submission was sent before; the first receipt holds.", "Nothing to do."),

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from aggregate.measurement import commitment
 from flows.pool import packaged_config
-from sample_data.generate import ValidRecord
+from sample_data.columnar import pool_table
+from sample_data.generate import SimulatedQuarter, ValidRecord
 from schemas.arrow import pool_schema
 from schemas.parameters import PrivacyParameters, load_privacy_parameters
 from schemas.periods import Quarter
@@ -63,12 +64,25 @@ def pool_row(company: str, record: dict[str, Any], reason: str = "flagged", **ch
     return {**row, **own, **changes}
 
 
+# Valid records stand alone here: what they corrected is not among them, and a correction without its original does not count.
+ALONE: dict[str, Any] = {"record_status": "new", "supersedes": None, "supersedes_started_at": None}
+
+
 def pool_rows(records: Iterable[ValidRecord]) -> list[dict[str, Any]]:
-    return [pool_row(valid.company, valid.record, valid.selection_reason) for valid in records]
+    return [pool_row(valid.company, valid.record, valid.selection_reason, **ALONE) for valid in records]
 
 
-def as_scrubbed(rows: Sequence[dict[str, Any]], folder: Path, quarter: Quarter = QUARTER) -> ScrubbedRecords:
+def pooled_table(simulated: SimulatedQuarter) -> pa.Table:
+    table = pool_table(simulated)
+    for name, value in ALONE.items():
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, pa.array([value] * len(table), table.schema.field(name).type))
+    return table
+
+
+def as_scrubbed(rows: Sequence[dict[str, Any]] | pa.Table, folder: Path, quarter: Quarter = QUARTER) -> ScrubbedRecords:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "part-00000.parquet"
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=pool_schema()), path)
-    return ScrubbedRecords(quarter, (path,), tuple(sorted({row["company"] for row in rows})))
+    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=pool_schema())
+    pq.write_table(table, path)
+    return ScrubbedRecords(quarter, (path,), tuple(sorted(set(table.column("company").to_pylist()))))

@@ -239,3 +239,17 @@ def test_real_and_synthetic_records_never_mix(rows: list[dict[str, Any]], tmp_pa
 def test_other_pseudonym_units_are_left_out(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     devices = [{**row, "pseudonym_unit": "device"} for row in rows]
     assert all(not values.any() for values in exact_sums(devices, tmp_path).values())
+
+
+def test_a_correction_whose_original_left_with_its_submission_leaves_too(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    corrected = changed(rows[0], "b2", record_status="correction", supersedes=rows[0]["record_id"])
+    others = [row for row in rows if row["unit"] != rows[0]["unit"]]
+    orphan, without = exact_sums([*others, corrected], tmp_path / "a"), exact_sums(others, tmp_path / "b")
+    assert all(np.array_equal(orphan[name], without[name]) for name in without)
+
+
+def test_a_withdrawal_holds_whatever_its_pseudonyms_name(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    out = {**withdrawal(rows[0], "user", None), "pseudonym_unit": "device"}
+    others = [row for row in rows if row["unit"] != rows[0]["unit"]]
+    gone, without = exact_sums([*rows, out], tmp_path / "a"), exact_sums(others, tmp_path / "b")
+    assert all(np.array_equal(gone[name], without[name]) for name in without)

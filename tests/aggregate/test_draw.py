@@ -114,6 +114,20 @@ def test_too_few_companies_are_not_measured(records: ScrubbedRecords, tmp_path: 
     assert ledger.line(year=2026).rho_spent == 0
 
 
+def test_other_companies_than_planned_are_not_measured(records: ScrubbedRecords, tmp_path: Path) -> None:
+    """A company that withdrew between plan and measure: the company rule rests on what is read, not on what was planned."""
+    plan = registered()
+    ledger = Ledger(create_engine(f"sqlite:///{tmp_path / 'state.db'}"), privacy().budget, epsilon_of)
+    ledger.register(plan)
+    for changed in (
+        ScrubbedRecords(records.quarter, records.files, records.companies[:2]),
+        ScrubbedRecords(records.quarter.next(), records.files, records.companies),
+    ):
+        with pytest.raises(BudgetRefusedError):
+            measure(plan, changed, ledger, SECRET, tmp_path)
+    assert ledger.line(year=2026).rho_spent == 0
+
+
 masses = st.lists(st.lists(st.integers(0, 2**24), min_size=4, max_size=4), min_size=1, max_size=6)
 
 

@@ -283,3 +283,73 @@ def test_counts_are_of_all_findings_and_listings_are_bounded(clean: Path, submis
     assert report.counts == Counter({"E201": 12_000, "E113": 1})
     assert len(report.findings) < 10_100
     shutil.rmtree(folder)
+
+
+def alter_records(folder: Path, clean: Path, change: Callable[[list[dict[str, Any]]], list[Any]], **manifest: Any) -> None:
+    write_lines(folder, "part-1.jsonl", change(json_lines(folder, "part-1.jsonl")))
+    rewrite(folder, clean / "keys" / "alder.key", lambda m: m.update(manifest))
+
+
+def test_a_key_belongs_to_the_quarter_of_the_records(clean: Path, submission: Callable[[], Path], tmp_path: Path) -> None:
+    """A week that begins in the quarter before does not let a second key in, and an honest one is not refused for it."""
+    pool = door(tmp_path / "pool", clean)
+    take_in(submission(), pool)  # 2026Q1 under its key
+
+    def first_days_of_april(records: list[dict[str, Any]]) -> list[Any]:
+        return [{**r, "started_at": "2026-04-02T10:00:00Z", "record_id": f"w{i}"} for i, r in enumerate(records)]
+
+    honest = submission()
+    alter_records(honest, clean, first_days_of_april, period="2026-W14", submission_id="week", pseudonym_key_id="second")
+    assert take_in(honest, pool).decision == "accepted"
+    third = submission()
+    alter_records(third, clean, first_days_of_april, period="2026-04", submission_id="april", pseudonym_key_id="third")
+    assert "E115" in take_in(third, pool).report.counts
+
+
+def test_one_row_does_not_decide_the_quarter_of_all(clean: Path, submission: Callable[[], Path], tmp_path: Path) -> None:
+    stray = {"record_status": "withdrawal", "scope": "user", "record_id": "w", "domain": "suicide_self_harm"}
+    folder = submission()
+    alter_records(
+        folder,
+        clean,
+        lambda rs: [{**stray, "user_pseudonym": rs[0]["user_pseudonym"], "supersedes_started_at": "2025-11-01T00:00:00Z"}, *rs],
+    )
+    result = take_in(folder, door(tmp_path / "pool", clean))
+    assert result.decision == "accepted"
+    assert ("E211", 1) in {(f.code, f.row) for f in result.report.findings}
+
+
+def test_nothing_supersedes_itself_or_what_was_refused(clean: Path, submission: Callable[[], Path], tmp_path: Path) -> None:
+    def chain(records: list[dict[str, Any]]) -> list[Any]:
+        base = {**records[0], "record_status": "correction", "supersedes_started_at": records[0]["started_at"]}
+        return [*records, {**base, "record_id": "a", "supersedes": "a"}, {**base, "record_id": "b", "supersedes": "a"}]
+
+    folder = submission()
+    alter_records(folder, clean, chain)
+    result = take_in(folder, door(tmp_path / "pool", clean))
+    found = sorted(f.row for f in result.report.findings if f.code == "E218")
+    total = result.report.records
+    assert found == [total - 1, total]
+
+
+def test_one_user_is_not_two_by_case(clean: Path, submission: Callable[[], Path], tmp_path: Path) -> None:
+    folder = submission()
+    alter_records(
+        folder, clean, lambda rs: [*rs, {**rs[0], "record_id": "c", "user_pseudonym": rs[0]["user_pseudonym"].upper() + "A"},
+                                   {**rs[0], "record_id": "d", "user_pseudonym": rs[0]["user_pseudonym"].lower() + "a"}]
+    )  # fmt: skip
+    result = take_in(folder, door(tmp_path / "pool", clean))
+    assert result.report.counts["E225"] == 1
+
+
+def test_a_timestamp_that_no_calendar_has_refuses_its_file(made: Path, tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    folder = tmp_path / "copy"
+    shutil.copytree(sorted((made / "alder").iterdir())[0], folder)
+    part = next(folder.glob("*.parquet"))
+    table = pq.read_table(part)
+    moments = pa.array([2**62] * len(table), pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    pq.write_table(table.set_column(table.schema.get_field_index("started_at"), "started_at", moments), part)
+    rewrite(folder, made / "keys" / "alder.key")
+    assert "E107" in take_in(folder, door(tmp_path / "pool", made)).report.counts

@@ -2,13 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from cli.output import Json, existing_folder, print_json, print_table, say
 from schemas.errors import ExitCode, UsageError
 from schemas.findings import FINDING_CODES, exit_code
+
+if TYPE_CHECKING:
+    from intake.validation import ValidationReport
 
 
 def keygen(path: Path, *, json: Json = False) -> int:
@@ -58,7 +61,7 @@ def validate(folder: Path, *, json: Json = False) -> int:
     return exit_code(report.findings)
 
 
-def _print_report(report) -> None:  # type: ignore[no-untyped-def]
+def _print_report(report: "ValidationReport") -> None:
     if report.findings:
         shown = sorted(report.findings)[:50]
         rows = ((f.code, f.file, f.row or "", f.field, FINDING_CODES[f.code].title) for f in shown)

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -149,6 +148,7 @@ class _RecordPass:
         self.spelling: dict[str, str] = {}  # folded pseudonym to the one that came first
         self.rows_of: dict[Quarter, list[tuple[str, int, str]]] = {}  # rows that name a quarter, with the field that does
         self.references: list[_Reference] = []
+        self.withdrawn: dict[str, Quarter | None] = {}  # quarter of each submission that is withdrawn, asked once
 
     def run(self, progress: Callable[[int], None]) -> None:
         for file in self.manifest.files:
@@ -185,7 +185,8 @@ class _RecordPass:
                 self.report.add(reference.finding, self.limits)
                 if reference.own_id is not None:
                     self.content.pop((reference.unit, reference.own_id), None)
-            open_references = [r for r in open_references if r not in unknown]
+            gone = set(unknown)
+            open_references = [r for r in open_references if r not in gone]
 
     def _add(self, code: str, file: str, row: int = 0, field: str = "") -> None:
         self.report.add(Finding(code, file, row, field), self.limits)
@@ -212,9 +213,12 @@ class _RecordPass:
         moment = record.started_at if isinstance(record, InteractionRecord) else record.supersedes_started_at
         return Quarter.of(moment)
 
-    @cache  # noqa: B019  (lives as long as one pass)
     def _submission_quarter(self, submission_id: str) -> Quarter | None:
-        return self.known.submission_quarter(submission_id) if self.known else self.period_quarter
+        if self.known is None:
+            return self.period_quarter
+        if submission_id not in self.withdrawn:
+            self.withdrawn[submission_id] = self.known.submission_quarter(submission_id)
+        return self.withdrawn[submission_id]
 
     def _relations(self, file: str, row: int, raw: dict[str, Any], record: AnyRecord) -> bool:
         """Settles what a record is to others of its user; False where it does not count (a duplicate, or a problem)."""

@@ -33,7 +33,7 @@ def count_interval(estimate: float, noise: float, z: float) -> Interval:
     middle = estimate + z * z / 2
     spread = z * math.sqrt(max(noise**2 + estimate + z * z / 4, 0.0))
     low = middle - spread
-    if low < 0:  # at θ < 0 there is no sampling variance
+    if low < 0 or estimate < 0:  # at θ < 0 there is no sampling variance; two pieces are published as their hull
         low = min(estimate - z * noise, 0.0)
     return Interval(low, max(middle + spread, estimate + z * noise))
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aggregate.intervals import count_interval, rate_interval, z_value
@@ -50,6 +50,7 @@ def test_no_rate_where_the_denominator_may_be_nothing() -> None:
 numbers = st.floats(min_value=-1e6, max_value=1e6)
 
 
+@example(estimate=-1.0, noise=0.5)  # the score set is two pieces, one on each side of 0
 @given(estimate=numbers, noise=st.floats(min_value=0.01, max_value=1e4))
 def test_a_count_lies_in_its_interval(estimate: float, noise: float) -> None:
     interval = count_interval(estimate, noise, Z)

@@ -5,13 +5,13 @@ writes it: whoever lacks the key sees neither values nor column names, and a cha
 """
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from schemas.errors import InternalError, UsageError
 from schemas.periods import Quarter
 
 if TYPE_CHECKING:
-    from pyarrow._parquet_encryption import FileDecryptionProperties, FileEncryptionProperties
+    from pyarrow._parquet import FileDecryptionProperties, FileEncryptionProperties
 
 KEY_BYTES = 32
 
@@ -42,20 +42,24 @@ class NoLongerHeldError(UsageError):
 
 def encryption(key: bytes) -> "FileEncryptionProperties":
     """What `pyarrow.parquet` needs to write a file under a key of 32 bytes (argument `encryption_properties`)."""
-    return _properties("create_encryption_properties", key)
+    import pyarrow.parquet.encryption as at_rest  # here, so that checking a submission needs no Arrow
+
+    made: FileEncryptionProperties = at_rest.create_encryption_properties(_whole(key))  # type: ignore[attr-defined]
+    return made
 
 
 def decryption(key: bytes) -> "FileDecryptionProperties":
     """What `pyarrow.parquet` needs to read a file written under a key (argument `decryption_properties`).
 
-    A plain file is refused: nothing that was put there beside the pool is read.
+    A plain file is refused: nothing is read that was put there beside the pool.
     """
-    return _properties("create_decryption_properties", key)
+    import pyarrow.parquet.encryption as at_rest
+
+    made: FileDecryptionProperties = at_rest.create_decryption_properties(_whole(key))  # type: ignore[attr-defined]
+    return made
 
 
-def _properties(kind: str, key: bytes) -> Any:
+def _whole(key: bytes) -> bytes:
     if len(key) != KEY_BYTES:  # AES would take 16 bytes too
         raise InternalError("A key at rest is not of 32 bytes.")
-    import pyarrow.parquet.encryption as parquet_encryption  # here, so that checking a submission needs no Arrow
-
-    return getattr(parquet_encryption, kind)(key)
+    return key

@@ -1,7 +1,6 @@
 """The pool on one machine: where things lie below its root, and which configuration, keys and state it uses."""
 
 import os
-import secrets
 import tomllib
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.at_rest import KeyFolder, new_secret, private_folder
 from intake.acceptance import PoolDoor
 from intake.catalogue import Catalogue
 from intake.registry import Registry, load_registry
 from publish.path import State, has_reached
 from publish.store import create_tables, states
+from schemas.at_rest import Room
 from schemas.errors import UsageError
 from schemas.parameters import PrivacyParameters, load_privacy_parameters
 from schemas.periods import Quarter
@@ -167,6 +168,17 @@ class Pool:
         return Ledger(self.engine, self.privacy.budget, epsilon_of)
 
     @property
+    def keys_at_rest(self) -> KeyFolder:
+        """Keys of the accepted and the scrubbed records."""
+        return KeyFolder(self.root / "secrets" / "at_rest")
+
+    def _key_of_accepted(self, quarter: Quarter, company: str) -> bytes:
+        room = Room.ACCEPTED  # a lost key is not made anew: half of the quarter would be under another one
+        if self.catalogue.accepted(quarter, company):
+            return self.keys_at_rest.existing(room, quarter, company)
+        return self.keys_at_rest(room, quarter, company)
+
+    @property
     def door(self) -> PoolDoor:
         """What intake is handed."""
         measured = frozenset(
@@ -179,6 +191,7 @@ class Pool:
             registry=self.registry,
             catalogue=self.catalogue,
             signing_key=self.secret("pool.key"),
+            key_at_rest=self._key_of_accepted,
             measured=measured,
         )
 
@@ -194,17 +207,6 @@ class Pool:
         """A secret of the pool, 32 bytes, made at first use in `<root>/secrets/` and readable by its owner only."""
         path = self.root / "secrets" / name
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary = path.with_name(f".{name}.{os.getpid()}")
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(secrets.token_bytes(32))
-                stream.flush()
-                os.fsync(stream.fileno())
-            try:
-                os.link(temporary, path)  # fails where another process was first: then its secret holds
-            except FileExistsError:
-                pass
-            finally:
-                temporary.unlink()
+            private_folder(path.parent)
+            new_secret(path)
         return path.read_bytes()

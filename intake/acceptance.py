@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from intake.receipt import make_receipt
 from intake.registry import Registry
 from intake.validation import ValidationReport, content_digest, validate_submission
 from schemas.arrow import pool_schema
+from schemas.at_rest import decryption, encryption
 from schemas.errors import InternalError
 from schemas.findings import Finding
 from schemas.manifest import MANIFEST_NAME, Manifest
@@ -42,7 +43,8 @@ class PoolDoor:
     receipts: Path
     registry: Registry
     catalogue: Catalogue
-    signing_key: bytes
+    signing_key: bytes = field(repr=False)
+    key_at_rest: Callable[[Quarter, str], bytes] = field(repr=False)  # of the accepted records of a quarter and company
     measured: frozenset[Quarter] = frozenset()
     limits: Limits = DEFAULT_LIMITS
 
@@ -82,9 +84,13 @@ class AcceptedRecords:
             import pyarrow.parquet as pq
 
             contents: dict[tuple[str, str], str] = {}
-            for submission in self._door.catalogue.accepted(quarter, self._company):
+            earlier = self._door.catalogue.accepted(quarter, self._company)
+            readable = decryption(self._door.key_at_rest(quarter, self._company)) if earlier else None
+            for submission in earlier:
                 for part in sorted(submission_folder(self._door.accepted, submission).glob("*.parquet")):
-                    columns = pq.read_table(part, columns=["unit", "record_id", "content", "record_status"]).to_pydict()
+                    columns = pq.read_table(
+                        part, columns=["unit", "record_id", "content", "record_status"], decryption_properties=readable
+                    ).to_pydict()
                     for unit, record_id, content, status in zip(*columns.values(), strict=True):
                         if status != "withdrawal":
                             contents[unit, record_id] = content
@@ -170,7 +176,8 @@ def _accept(folder: Path, door: PoolDoor, report: ValidationReport, now: datetim
     door.accepted.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=door.accepted))
     withdraws: set[str] = set()
-    written = _write_parts(staging, _pool_rows(folder, report, withdraws, door.limits))
+    key = door.key_at_rest(quarter, row.company)
+    written = _write_parts(staging, _pool_rows(folder, report, withdraws, door.limits), key)
     if written > receipt["accepted"]:
         shutil.rmtree(staging)
         raise InternalError("More rows were written than were accepted.")
@@ -224,18 +231,18 @@ def _with_moments(raw: dict[str, Any]) -> dict[str, Any]:
     return raw
 
 
-def _write_parts(folder: Path, rows: Iterable[dict[str, Any]]) -> int:
-    """Writes rows as Parquet parts, on disk before it returns, and says how many there were."""
+def _write_parts(folder: Path, rows: Iterable[dict[str, Any]], key: bytes) -> int:
+    """Writes rows as encrypted Parquet parts, on disk before it returns, and says how many there were."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pool_schema()
+    schema, encrypted = pool_schema(), encryption(key)
     part, batch, batches, held, written = 0, list[dict[str, Any]](), list["pa.RecordBatch"](), 0, 0
 
     def flush() -> None:
         nonlocal part, batches, held
         with (folder / f"part-{part:05d}.parquet").open("wb") as stream:
-            pq.write_table(pa.Table.from_batches(batches, schema), stream, compression="zstd")
+            pq.write_table(pa.Table.from_batches(batches, schema), stream, compression="zstd", encryption_properties=encrypted)
             stream.flush()
             os.fsync(stream.fileno())
         part, batches, held = part + 1, [], 0

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from sqlalchemy import create_engine
 
 from intake.acceptance import PoolDoor
 from intake.catalogue import Catalogue
 from intake.registry import load_registry
+from schemas.at_rest import decryption
 from schemas.manifest import signed_bytes
+from schemas.periods import Quarter
 from schemas.signing import decode_key, sign
 
 
@@ -36,6 +39,20 @@ def write_lines(folder: Path, name: str, records: Iterable[Any]) -> None:
     (folder / name).write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in records))
 
 
+def key_at_rest(quarter: Quarter, company: str) -> bytes:
+    return hashlib.sha256(f"{quarter}/{company}".encode()).digest()
+
+
+def accepted_rows(root: Path, key: Callable[[Quarter, str], bytes] = key_at_rest, room: str = "accepted") -> list[dict[str, Any]]:
+    """All rows below `accepted/` (or `scrubbed/`), each part read with the key of its quarter and company."""
+    rows: list[dict[str, Any]] = []
+    for part in sorted((root / room).rglob("*.parquet")):
+        quarter, company = part.relative_to(root / room).parts[:2]
+        readable = decryption(key(Quarter.parse(quarter), company))
+        rows += pq.ParquetFile(part, decryption_properties=readable).read().to_pylist()
+    return rows
+
+
 def door(root: Path, made: Path) -> PoolDoor:
     root.mkdir(parents=True, exist_ok=True)
     return PoolDoor(
@@ -45,4 +62,5 @@ def door(root: Path, made: Path) -> PoolDoor:
         registry=load_registry(made / "companies.toml"),
         catalogue=Catalogue(create_engine(f"sqlite:///{root / 'state.db'}")),
         signing_key=b"k" * 32,
+        key_at_rest=key_at_rest,
     )

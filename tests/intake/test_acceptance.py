@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from submissions import door, json_lines, rewrite, write_lines
+from submissions import accepted_rows, door, json_lines, rewrite, write_lines
 
 from intake.acceptance import take_in
 from intake.receipt import receipt_is_genuine
@@ -23,10 +23,6 @@ CANARY = "canary-41d07b"
 
 def folders(made: Path) -> list[Path]:
     return sorted(path.parent for path in made.glob("*/*/manifest.json"))
-
-
-def accepted_rows(root: Path) -> list[dict[str, Any]]:
-    return [row for part in sorted((root / "accepted").rglob("*.parquet")) for row in pq.read_table(part).to_pylist()]
 
 
 def test_every_planted_fault_gets_its_code_and_every_good_row_is_kept(made: Path, tmp_path: Path) -> None:

@@ -1,0 +1,179 @@
+"""Taking back what was sent: a submission of withdrawals, ready to be signed and sent like any other."""
+
+import csv
+import hashlib
+import hmac
+import io
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from intake.preparing import PreparedSubmission, data_file, manifest_of, read_manifest_source, sign_manifest
+from intake.record_checks import parse_record
+from intake.settings import CompanySettings
+from schemas.canonical import digest
+from schemas.codes import domains
+from schemas.errors import UsageError
+from schemas.findings import Finding
+from schemas.periods import Quarter, period_bounds
+from schemas.record import RecordWithdrawal, SubmissionWithdrawal, UserWithdrawal
+
+WITHDRAWALS_NAME = "withdrawals.jsonl"
+COLUMNS = ("record_id", "user", "user_id", "started_at", "quarter")
+"""What a row of `--from` may name: `user` is a pseudonym, `user_id` the company's own id (with the quarter's key)."""
+
+_DEFAULT_ID = re.compile(r".*-(\d{4}q[1-4]|\d{4}-\d{2}|\d{4}-w\d{2}|\d{4}-\d{2}-\d{2})-[0-9a-f]{8}", re.ASCII)
+_NEXT = "A record needs record_id, user and started_at; a user needs user and quarter. `commons withdraw --help` shows both."
+
+
+@dataclass(frozen=True)
+class WithdrawalRequest:
+    """One thing to take back. Which fields are set tells the scope; none of them appears in a repr or message."""
+
+    record_id: str = ""
+    user: str = ""
+    started_at: str = ""
+    quarter: str = ""
+    submission_id: str = ""
+
+    def __repr__(self) -> str:
+        return "WithdrawalRequest(…)"
+
+
+def pseudonym(key: bytes, user_id: str) -> str:
+    """The pseudonym of a user id under a quarter's key: HMAC-SHA256 in lower-case hex, as the mappings make it."""
+    return hmac.new(key, user_id.encode(), hashlib.sha256).hexdigest()
+
+
+def read_pseudonym_key(path: Path) -> bytes:
+    """A pseudonym key: 32 bytes in hex. Raises UsageError; nothing of it is quoted."""
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except (OSError, ValueError):
+        key = b""
+    if len(key) != 32:
+        raise UsageError(
+            "The pseudonym key cannot be read.", "Name the quarter's key file, as `commons keygen --pseudonym` made it."
+        )
+    return key
+
+
+def read_requests(text: str, key: bytes | None = None) -> list[WithdrawalRequest]:
+    """Withdrawals of records and users from CSV (with a header) or JSON Lines.
+
+    Columns: `user` (or `user_id`, hashed under `key`), and either `record_id` and `started_at`, or `quarter`.
+    Raises UsageError naming the row, counted from 1 after the header, never its content.
+    """
+    rows = _json_rows(text) if text.lstrip().startswith("{") else _csv_rows(text)
+    requests = []
+    for number, row in enumerate(rows, start=1):
+        fields = {name: value for name, value in row.items() if value not in (None, "")} if row is not None else {"": ""}
+        if set(fields) - set(COLUMNS) or not all(isinstance(value, str) for value in fields.values()):
+            raise UsageError(f"Row {number} of the withdrawals is not understood.", f"Columns: {', '.join(COLUMNS)}.")
+        user_id = fields.pop("user_id", None)
+        if user_id is not None:
+            if key is None:
+                raise UsageError("Rows with user_id need the quarter's pseudonym key.", "Give --pseudonym-key, or send `user`.")
+            fields["user"] = pseudonym(key, user_id)
+        requests.append(WithdrawalRequest(**fields))
+    if not requests:
+        raise UsageError("There are no withdrawals to make.", _NEXT)
+    return requests
+
+
+def _csv_rows(text: str) -> Iterable[Mapping[str, Any] | None]:
+    rows = csv.DictReader(io.StringIO(text))
+    return ({name: value for name, value in row.items() if name is not None} if None not in row else None for row in rows)
+
+
+def _json_rows(text: str) -> Iterable[Mapping[str, Any] | None]:
+    for line in text.splitlines():
+        try:
+            row = orjson.loads(line)
+        except ValueError:
+            row = None
+        yield row if isinstance(row, dict) else None
+
+
+def withdraw(
+    requests: Iterable[WithdrawalRequest],
+    into: Path,
+    settings: CompanySettings,
+    source: Path,
+    signing_key: bytes,
+) -> tuple[PreparedSubmission | None, list[Finding]]:
+    """Writes a signed submission of these withdrawals into `into`, a folder that is not there yet.
+
+    All of them belong to one quarter, which is the submission's period: their users are named under that quarter's
+    pseudonym key. The same requests give the same submission. Returns findings on `manifest.toml` like `prepare`.
+    Raises UsageError for a request that is not complete or of another quarter, by its number.
+    """
+    rows, quarters = [], set()
+    for number, request in enumerate(requests, start=1):
+        row, quarter = _row(number, request)
+        rows.append(row)
+        quarters.add(quarter)
+    if len(quarters) != 1:
+        raise UsageError(
+            f"The withdrawals belong to {len(quarters)} quarters: one submission holds those of one.",
+            "Split them by the quarter of started_at, and withdraw each part into a folder of its own.",
+        )
+    if into.exists():
+        raise UsageError("There is something of that name already.", "Choose a new folder: nothing is overwritten.")
+    wanted, findings = read_manifest_source(source, str(quarters.pop()))
+    if findings:
+        return None, findings
+    into.mkdir(parents=True)
+    path = into / WITHDRAWALS_NAME
+    unique = {row["record_id"]: row for row in rows}
+    path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in unique.values()))
+    file = data_file(path)
+    prepared, findings = sign_manifest(into, manifest_of(wanted, settings, [file] if file else [], None), signing_key)
+    if prepared is None:  # nothing half made stays behind
+        path.unlink()
+        into.rmdir()
+    return prepared, findings
+
+
+def _row(number: int, request: WithdrawalRequest) -> tuple[dict[str, Any], Quarter]:
+    domain = next(iter(domains()))
+    row: dict[str, Any] = {"domain": domain, "record_status": "withdrawal"}
+    if request.submission_id:
+        row |= {"scope": "submission", "submission_id": request.submission_id}
+    elif request.record_id:
+        row |= {
+            "scope": "record",
+            "user_pseudonym": request.user,
+            "supersedes": request.record_id,
+            "supersedes_started_at": request.started_at,
+        }
+    else:
+        start = _quarter(number, request.quarter).start
+        row |= {"scope": "user", "user_pseudonym": request.user, "supersedes_started_at": f"{start:%Y-%m-%dT%H:%M:%SZ}"}
+    row["record_id"] = f"w-{digest(row)[:32]}"
+    record, problems = parse_record(row)
+    if record is None:
+        fields = {"supersedes": "record_id", "supersedes_started_at": "started_at", "user_pseudonym": "user"}
+        named = sorted({fields.get(field, field) for _, field in problems})
+        raise UsageError(f"Withdrawal {number} is not right: {', '.join(named)}.", _NEXT)
+    if isinstance(record, SubmissionWithdrawal):
+        return row, _quarter(number, request.quarter or _period_of_default_id(request.submission_id))
+    if isinstance(record, RecordWithdrawal | UserWithdrawal):
+        return row, Quarter.of(record.supersedes_started_at)
+    raise UsageError(f"Withdrawal {number} is not right.", _NEXT)
+
+
+def _period_of_default_id(submission_id: str) -> str:
+    match = _DEFAULT_ID.fullmatch(submission_id)
+    return match[1].upper() if match else ""
+
+
+def _quarter(number: int, text: str) -> Quarter:
+    bounds = period_bounds(text)
+    if bounds is None:
+        raise UsageError(f"Withdrawal {number} names no quarter.", "Give the quarter of what is withdrawn, like 2026Q3.")
+    return Quarter.of(bounds[0])

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.at_rest import KeyFolder, new_secret, private_folder
 from intake.acceptance import PoolDoor
 from intake.catalogue import Catalogue
+from intake.drop import below
 from intake.registry import Registry, load_registry
 from publish.path import State, has_reached
 from publish.store import create_tables, states
@@ -23,6 +24,7 @@ from schemas.periods import Quarter
 from schemas.plan import ReleasePlan, load_release_plan
 
 if TYPE_CHECKING:
+    from pyrage.x25519 import Identity  # type: ignore[import-untyped]
     from sqlalchemy import Engine
 
     from aggregate.bounding import MeasurementSettings
@@ -52,6 +54,7 @@ class ScrubLimits(_Settings):
 class PoolSettings(_Settings):
     """All of `config/pool.toml`."""
 
+    drops: str = Field(min_length=1)
     measurement: MeasurementLimits
     scrub: ScrubLimits
 
@@ -66,11 +69,6 @@ class Pool:
     """A pool below one root folder. A file in `<root>/config/` takes the place of the packaged one of the same name."""
 
     root: Path
-
-    @property
-    def inbox(self) -> Path:
-        """Where submissions arrive."""
-        return self.root / "inbox"
 
     @property
     def accepted(self) -> Path:
@@ -167,6 +165,21 @@ class Pool:
 
         return Ledger(self.engine, self.privacy.budget, epsilon_of)
 
+    def drop_url(self, company: str) -> str:
+        """Where a company's submissions arrive: a place of its own below the pool's drops."""
+        return below(self.settings.drops, company, self.root)
+
+    @property
+    def identities(self) -> "tuple[Identity, ...]":
+        """The age identities that submissions are sealed to, the first the one that companies are told of; made at first use."""
+        from intake.sealing import identities_of, new_identity
+
+        path = self.root / "secrets" / "pool.age"
+        if not path.exists():
+            private_folder(path.parent)
+            new_secret(path, new_identity())
+        return identities_of(path.read_bytes())
+
     @property
     def keys_at_rest(self) -> KeyFolder:
         """Keys of the accepted and the scrubbed records."""
@@ -186,8 +199,8 @@ class Pool:
         )
         return PoolDoor(
             accepted=self.accepted,
-            quarantine=self.root / "quarantine",
-            receipts=self.root / "receipts",
+            staging=self.root / "staging",
+            answers=self.root / "answers",
             registry=self.registry,
             catalogue=self.catalogue,
             signing_key=self.secret("pool.key"),

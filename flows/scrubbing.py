@@ -13,7 +13,7 @@ import orjson
 from flows.guard import guarded
 from flows.pool import Pool
 from flows.progress import tell
-from intake.acceptance import submission_folder
+from intake.known import submission_folder
 from intake.catalogue import AcceptedSubmission
 from schemas.errors import CommonsError, ScrubStoppedError
 from schemas.periods import Quarter

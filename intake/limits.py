@@ -2,20 +2,43 @@
 
 from dataclasses import dataclass
 
+MIB = 1 << 20
+
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes in bytes, counts in records. `max_rejected_share` is the share of records that may be quarantined."""
+    """Sizes in bytes, counts in records, times in seconds.
 
-    manifest_bytes: int = 1 << 20
+    `max_rejected_share` is the share of records that may be quarantined; once as many are as `hopeless_rows`, reading
+    stops there. `decoded_ratio` is how far a compressed or Parquet file may expand. `memory_bytes` is what the process
+    that reads a file may take on top of what it starts with; it may run `seconds_a_file`, and one more for each
+    `bytes_a_second` of the file.
+    """
+
+    manifest_bytes: int = MIB
     files: int = 1_000
     file_bytes: int = 8 << 30
     submission_bytes: int = 64 << 30
-    line_bytes: int = 16 << 20
+    file_records: int = 20_000_000
+    line_bytes: int = 16 * MIB
     decoded_ratio: int = 200
+    decoded_floor: int = 16 * MIB
     batch_rows: int = 256
+    batch_bytes: int = 32 * MIB
     listed_findings: int = 10_000
+    hopeless_rows: int = 100_000
     max_rejected_share: float = 0.05
+    memory_bytes: int = 320 * MIB
+    seconds_a_file: int = 30
+    bytes_a_second: int = 2 * MIB
+
+    def seconds(self, size: int) -> int:
+        """How long a file of that size may take to be read."""
+        return self.seconds_a_file + size // self.bytes_a_second
+
+    def decoded_bytes(self, size: int) -> int:
+        """How many bytes a compressed or Parquet file of that size may expand to."""
+        return min(self.file_bytes, max(size * self.decoded_ratio, self.decoded_floor))
 
 
 DEFAULT_LIMITS = Limits()

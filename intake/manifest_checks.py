@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from intake.delivery import DeliveryError, FolderDelivery
 from intake.limits import Limits
 from intake.record_checks import problems_of
 from intake.registry import Registry
@@ -32,8 +32,17 @@ class ReadManifest:
 
 
 def read_manifest(folder: Path, limits: Limits) -> tuple[ReadManifest | None, list[Finding]]:
-    """Reads `manifest.json` of a submission folder. Findings: E101 to E103, E109 to E111, E116."""
-    raw = _raw_manifest(folder / MANIFEST_NAME, limits)
+    """Reads `manifest.json` of a submission folder. Findings: as `parse_manifest`."""
+    try:
+        data = FolderDelivery(folder).manifest(limits.manifest_bytes)
+    except DeliveryError:
+        data = b""
+    return parse_manifest(data, limits)
+
+
+def parse_manifest(data: bytes, limits: Limits) -> tuple[ReadManifest | None, list[Finding]]:
+    """Reads the bytes of a manifest. Findings: E101 to E103, E109 to E112, E116."""
+    raw = _json_object(data)
     if raw is None:
         return None, [_finding("E101")]
     version = raw.get("contract_version")
@@ -51,12 +60,10 @@ def read_manifest(folder: Path, limits: Limits) -> tuple[ReadManifest | None, li
     return None, [_finding("E102", field) for _, field in problems]
 
 
-def _raw_manifest(path: Path, limits: Limits) -> dict[str, Any] | None:
+def _json_object(data: bytes) -> dict[str, Any] | None:
     try:
-        if not stat.S_ISREG(path.lstat().st_mode) or path.stat().st_size > limits.manifest_bytes:
-            return None
-        raw = orjson.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        raw = orjson.loads(data)
+    except (ValueError, RecursionError):
         return None
     return raw if isinstance(raw, dict) else None
 
@@ -81,7 +88,9 @@ def _form_findings(manifest: Manifest, limits: Limits) -> list[Finding]:
 
 def _too_large(manifest: Manifest, limits: Limits) -> bool:
     sizes = [file.bytes for file in manifest.files]
-    return len(sizes) > limits.files or max(sizes) > limits.file_bytes or sum(sizes) > limits.submission_bytes
+    most = max(file.records for file in manifest.files)
+    too_many = len(sizes) > limits.files or most > limits.file_records
+    return too_many or max(sizes) > limits.file_bytes or sum(sizes) > limits.submission_bytes
 
 
 def identity_findings(read: ReadManifest, registry: Registry, now: datetime) -> list[Finding]:

@@ -1,13 +1,21 @@
-"""Reading what a company sent: one row at a time, in small batches, never trusting sizes or footers."""
+"""Reading what a company sent: decoded in small batches, never trusting sizes or footers, each row checked by itself."""
 
 import gzip
+import hashlib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, Any, cast
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import orjson
 
 from intake.limits import Limits
+from intake.record_checks import RecordContext, check_record, parse_record
+from intake.settlement import RowFacts
+from schemas.periods import Quarter
+from schemas.record import AnyRecord, Correction, InteractionRecord, RecordWithdrawal, SubmissionWithdrawal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class UnreadableFileError(Exception):
@@ -21,34 +29,115 @@ class UnreadableFileError(Exception):
 BAD_ROW = object()
 """Stands for a row that is not a JSON object."""
 
+Row = tuple[int, dict[str, Any] | object]
+"""A row counted from 1, or BAD_ROW."""
+
 _ABSENT_AS_NULL = ("supersedes", "supersedes_started_at", "scope", "submission_id")
 
 
-def read_rows(path: Path, file_format: str, limits: Limits) -> Iterator[tuple[int, dict[str, Any] | object]]:
-    """Rows of one data file, counted from 1: a dict each, or BAD_ROW.
+@dataclass
+class CheckedRows:
+    """One batch: the sound rows with what settles them, and the problems of the others as (row, code, field).
 
-    Raises UnreadableFileError (E107 undecodable, E108 other columns, E112 over a limit).
+    `rows` counts all rows of the file so far. `table` holds the sound rows in order with the columns of the contract,
+    where the caller asked for it (the pool).
     """
-    rows = _parquet_rows(path, limits) if file_format == "parquet" else _json_rows(path, file_format, limits)
+
+    rows: int = 0
+    sound: list[RowFacts] = field(default_factory=list, repr=False)
+    problems: list[tuple[int, str, str]] = field(default_factory=list)
+    table: "pa.RecordBatch | None" = field(default=None, repr=False)
+
+
+def check_rows(
+    stream: IO[bytes], size: int, file_format: str, number: int, context: RecordContext, limits: Limits
+) -> Iterator[tuple[CheckedRows, list[dict[str, Any]]]]:
+    """Rows of one data file in batches, each row checked by itself; beside each batch its sound rows, timestamps parsed.
+
+    `number` is the file's place in the manifest. Raises UnreadableFileError (E107 undecodable, E108 other columns,
+    E112 over a limit).
+    """
     code = ""
     try:
-        yield from rows
+        for first, batch in _batches(stream, size, file_format, limits):
+            yield _check_batch(number, first, batch, context)
     except UnreadableFileError as error:
         code = error.code
+    except MemoryError:
+        code = "E112"
     except Exception:  # whatever a library raises here comes from the file, and may quote it
         code = "E107"
     if code:
         raise UnreadableFileError(code)
 
 
-def _open(path: Path, file_format: str) -> IO[bytes]:
+def _check_batch(
+    number: int, first: int, batch: list[dict[str, Any] | object], context: RecordContext
+) -> tuple[CheckedRows, list[dict[str, Any]]]:
+    checked, sound = CheckedRows(rows=first + len(batch) - 1), list[dict[str, Any]]()
+    for row, raw in enumerate(batch, start=first):
+        if not isinstance(raw, dict):
+            checked.problems.append((row, "E201", ""))
+            continue
+        record, problems = parse_record(raw)
+        if record is not None:
+            problems = check_record(record, context)
+        if problems:
+            checked.problems += [(row, code, name) for code, name in problems]
+        if record is None or any(code.startswith("E") for code, _ in problems):
+            continue
+        checked.sound.append(_facts(number, row, raw, record))
+        sound.append(raw)
+    return checked, sound
+
+
+def _facts(number: int, row: int, raw: dict[str, Any], record: AnyRecord) -> RowFacts:
+    """Parses the row's timestamps in place, and takes from it what settles it."""
+    if isinstance(record, SubmissionWithdrawal):
+        return RowFacts(number, row, "submission", "", "", record.record_id, content_digest(raw), record.submission_id)
+    if isinstance(record, InteractionRecord):
+        raw["started_at"] = moment = record.started_at
+        kind, target = "new", ""
+        if isinstance(record, Correction):
+            raw["supersedes_started_at"] = record.supersedes_started_at
+            kind, target = "correction", record.supersedes
+    else:
+        raw["supersedes_started_at"] = moment = record.supersedes_started_at
+        kind, target = record.scope, record.supersedes if isinstance(record, RecordWithdrawal) else ""
+    quarter = str(Quarter.of(moment))
+    return RowFacts(number, row, kind, quarter, record.user_pseudonym, record.record_id, content_digest(raw), target)
+
+
+def content_digest(raw: dict[str, Any]) -> str:
+    """SHA-256 of a record with its timestamps parsed, the same for JSON and Parquet: it tells a duplicate from a conflict."""
+    return hashlib.sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)).hexdigest()
+
+
+def _batches(
+    stream: IO[bytes], size: int, file_format: str, limits: Limits
+) -> Iterator[tuple[int, list[dict[str, Any] | object]]]:
+    if file_format == "parquet":
+        yield from _parquet_batches(stream, size, limits)
+        return
+    first, batch, held = 1, list[dict[str, Any] | object](), 0
+    for line in _lines(_decoded(stream, file_format), limits, size if file_format == "jsonl" else limits.decoded_bytes(size)):
+        batch.append(json_object(line))
+        held += len(line)
+        if len(batch) == limits.batch_rows or held >= limits.batch_bytes:
+            yield first, batch
+            first, batch, held = first + len(batch), [], 0
+    if batch:
+        yield first, batch
+
+
+def _decoded(stream: IO[bytes], file_format: str) -> IO[bytes]:
     if file_format == "jsonl.gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
+        return cast(IO[bytes], gzip.GzipFile(fileobj=stream, mode="rb"))
     if file_format == "jsonl.zst":
         import pyarrow as pa  # only here: `commons validate` on plain JSON needs no Arrow
 
-        return cast(IO[bytes], pa.input_stream(str(path), compression="zstd", buffer_size=1 << 20))
-    return path.open("rb")
+        return cast(IO[bytes], pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd"))  # type: ignore[arg-type]
+    return stream
 
 
 def _lines(stream: IO[bytes], limits: Limits, budget: int) -> Iterator[bytes]:
@@ -65,15 +154,8 @@ def _lines(stream: IO[bytes], limits: Limits, budget: int) -> Iterator[bytes]:
         yield rest
 
 
-def _json_rows(path: Path, file_format: str, limits: Limits) -> Iterator[tuple[int, dict[str, Any] | object]]:
-    size = path.stat().st_size
-    budget = size if file_format == "jsonl" else min(limits.file_bytes, size * limits.decoded_ratio + (1 << 20))
-    with _open(path, file_format) as stream:
-        for number, line in enumerate(_lines(stream, limits, budget), start=1):
-            yield number, _json_object(line)
-
-
-def _json_object(line: bytes) -> dict[str, Any] | object:
+def json_object(line: bytes) -> dict[str, Any] | object:
+    """One line as a JSON object, or BAD_ROW."""
     try:
         raw = orjson.loads(line)
     except (orjson.JSONDecodeError, RecursionError):
@@ -81,22 +163,32 @@ def _json_object(line: bytes) -> dict[str, Any] | object:
     return raw if isinstance(raw, dict) else BAD_ROW
 
 
-def _parquet_rows(path: Path, limits: Limits) -> Iterator[tuple[int, dict[str, Any] | object]]:
+def _parquet_batches(stream: IO[bytes], size: int, limits: Limits) -> Iterator[tuple[int, list[dict[str, Any] | object]]]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     from schemas.arrow import record_schema
 
-    with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
+    first, decoded = 1, 0
+    with pq.ParquetFile(
+        pa.PythonFile(stream, "r"),  # type: ignore[arg-type]  # any binary stream will do
+        memory_map=False,
+        pre_buffer=False,
+        buffer_size=1 << 20,
+        thrift_string_size_limit=16 << 20,
+        thrift_container_size_limit=1 << 20,
+    ) as file:
         expected, found = record_schema(), file.schema_arrow
         if sorted(found.names) != sorted(expected.names) or any(
             not found.field(name).type.equals(expected.field(name).type) for name in expected.names
         ):
             raise UnreadableFileError("E108")
-        number = 0
-        for batch in file.iter_batches(batch_size=limits.batch_rows):
-            for raw in batch.to_pylist():
-                number += 1
-                yield number, _without_absent(raw)
+        for batch in file.iter_batches(batch_size=limits.batch_rows, use_threads=False):
+            decoded += batch.nbytes
+            if decoded > limits.decoded_bytes(size) or batch.nbytes > limits.batch_bytes * 4:
+                raise UnreadableFileError("E112")
+            yield first, [_without_absent(raw) for raw in batch.to_pylist()]
+            first += batch.num_rows
 
 
 def _without_absent(raw: dict[str, Any]) -> dict[str, Any]:
@@ -104,3 +196,9 @@ def _without_absent(raw: dict[str, Any]) -> dict[str, Any]:
     if raw.get("record_status") == "withdrawal":
         return {name: value for name, value in raw.items() if value is not None}
     return {name: value for name, value in raw.items() if value is not None or name not in _ABSENT_AS_NULL}
+
+
+def read_rows(stream: IO[bytes], size: int, file_format: str, limits: Limits) -> Iterator[Row]:
+    """Rows of one data file, counted from 1: a dict each, or BAD_ROW. Raises as `check_rows` does, or what a library raises."""
+    for first, batch in _batches(stream, size, file_format, limits):
+        yield from enumerate(batch, start=first)

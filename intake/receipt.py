@@ -20,7 +20,7 @@ def make_receipt(
         "digest": digest,
         "quarter": str(report.quarter or ""),
         "records": report.records,
-        "accepted": report.records - len(report.skipped_rows) if decision == "accepted" else 0,
+        "accepted": report.accepted if decision == "accepted" else 0,
         "quarantined": report.quarantined,
         "findings": dict(sorted(report.counts.items())),
         "received_at": at.strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -57,8 +57,8 @@ def door(root: Path, made: Path) -> PoolDoor:
     root.mkdir(parents=True, exist_ok=True)
     return PoolDoor(
         accepted=root / "accepted",
-        quarantine=root / "quarantine",
-        receipts=root / "receipts",
+        staging=root / "staging",
+        answers=root / "answers",
         registry=load_registry(made / "companies.toml"),
         catalogue=Catalogue(create_engine(f"sqlite:///{root / 'state.db'}")),
         signing_key=b"k" * 32,

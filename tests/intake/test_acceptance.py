@@ -12,10 +12,9 @@ import pytest
 from submissions import accepted_rows, door, json_lines, rewrite, write_lines
 
 from intake.acceptance import take_in
+from intake.delivery import FolderDelivery
 from intake.receipt import receipt_is_genuine
-from intake.submission import submit
 from intake.validation import validate_submission
-from schemas.errors import SubmissionRefusedError
 from schemas.signing import encode_key, public_key
 
 CANARY = "canary-41d07b"
@@ -33,7 +32,7 @@ def test_every_planted_fault_gets_its_code_and_every_good_row_is_kept(made: Path
     found: dict[tuple[Any, ...], set[str]] = {}
     accepted = 0
     for folder in folders(made):
-        result = take_in(folder, pool)
+        result = take_in(FolderDelivery(folder), pool)
         assert result.decision == "accepted"
         accepted += result.receipt["accepted"]
         for finding in result.report.findings:
@@ -50,7 +49,7 @@ def test_company_and_pool_find_the_same(made: Path, tmp_path: Path) -> None:
     pool = door(tmp_path, made)
     for folder in folders(made):
         at_home = validate_submission(folder)
-        at_pool = take_in(folder, pool).report
+        at_pool = take_in(FolderDelivery(folder), pool).report
         only_pool = {"E218", "E219", "E223", "E224", "W301"}
         here = {f for f in at_home.findings if f.code not in only_pool}
         assert here == {f for f in at_pool.findings if f.code not in only_pool}
@@ -58,10 +57,10 @@ def test_company_and_pool_find_the_same(made: Path, tmp_path: Path) -> None:
 
 def test_a_submission_counts_once_however_often_it_is_sent(clean: Path, submission: Callable[[], Path], tmp_path: Path) -> None:
     pool = door(tmp_path / "pool", clean)
-    first = take_in(submission(), pool)
+    first = take_in(FolderDelivery(submission()), pool)
     before = accepted_rows(tmp_path / "pool")
     for _ in range(5):
-        again = take_in(submission(), pool)
+        again = take_in(FolderDelivery(submission()), pool)
         assert (again.decision, again.receipt) == ("replayed", first.receipt)
     assert accepted_rows(tmp_path / "pool") == before
     assert receipt_is_genuine(first.receipt, encode_key(public_key(b"k" * 32)))
@@ -70,10 +69,10 @@ def test_a_submission_counts_once_however_often_it_is_sent(clean: Path, submissi
 
 def test_the_same_records_in_another_submission_count_once(clean: Path, submission: Callable[[], Path], tmp_path: Path) -> None:
     pool = door(tmp_path / "pool", clean)
-    take_in(submission(), pool)
+    take_in(FolderDelivery(submission()), pool)
     again = submission()
     rewrite(again, clean / "keys" / "alder.key", lambda m: m.update(submission_id="sent-again"))
-    result = take_in(again, pool)
+    result = take_in(FolderDelivery(again), pool)
     assert result.decision == "accepted"
     assert result.receipt["accepted"] == 0
     assert set(result.report.counts) == {"W301"}
@@ -160,7 +159,7 @@ def test_refused_whole_with_its_code(
     folder = submission()
     alter(folder, clean)
     pool = door(tmp_path / "pool", clean)
-    result = take_in(folder, pool)
+    result = take_in(FolderDelivery(folder), pool)
     assert result.decision == "refused"
     assert code in result.report.counts
     assert not list((tmp_path / "pool").rglob("*.parquet"))
@@ -177,7 +176,7 @@ def test_each_byte_flip_of_a_manifest_is_refused(clean: Path, submission: Callab
         (folder / "manifest.json").write_bytes(plain[:position] + bytes([plain[position] ^ 1]) + plain[position + 1 :])
         if json_or_none(folder / "manifest.json") == json.loads(plain):
             continue  # the flip fell on white space
-        assert take_in(folder, door(tmp_path / "pool", clean)).decision == "refused"
+        assert take_in(FolderDelivery(folder), door(tmp_path / "pool", clean)).decision == "refused"
 
 
 def json_or_none(path: Path) -> Any:
@@ -189,24 +188,24 @@ def json_or_none(path: Path) -> Any:
 
 def test_another_submission_under_a_used_id_is_refused(clean: Path, submission: Callable[[], Path], tmp_path: Path) -> None:
     pool = door(tmp_path / "pool", clean)
-    take_in(submission(), pool)
+    take_in(FolderDelivery(submission()), pool)
     other = submission()
     rewrite(other, clean / "keys" / "alder.key", lambda m: m["attestations"].update(redaction_tool="another"))
-    assert "E114" in take_in(other, pool).report.counts
+    assert "E114" in take_in(FolderDelivery(other), pool).report.counts
 
 
 def test_a_second_pseudonym_key_in_a_quarter_is_refused(clean: Path, submission: Callable[[], Path], tmp_path: Path) -> None:
     pool = door(tmp_path / "pool", clean)
-    take_in(submission(), pool)
+    take_in(FolderDelivery(submission()), pool)
     other = submission()
     rewrite(other, clean / "keys" / "alder.key", lambda m: m.update(submission_id="b", pseudonym_key_id="second"))
-    assert "E115" in take_in(other, pool).report.counts
+    assert "E115" in take_in(FolderDelivery(other), pool).report.counts
 
 
 def test_nobody_can_supersede_another_users_record(clean: Path, submission: Callable[[], Path], tmp_path: Path) -> None:
     pool = door(tmp_path / "pool", clean)
     folder = submission()
-    take_in(folder, pool)
+    take_in(FolderDelivery(folder), pool)
     records = json_lines(folder, "part-1.jsonl")
     mine = records[0]
     theirs = next(r for r in records if r["user_pseudonym"] != mine["user_pseudonym"])
@@ -218,7 +217,7 @@ def test_nobody_can_supersede_another_users_record(clean: Path, submission: Call
     second = submission()
     write_lines(second, "part-1.jsonl", [fair] * 1 + [{**fair, "record_id": f"f{i}"} for i in range(30)] + [attack])
     rewrite(second, clean / "keys" / "alder.key", lambda m: m.update(submission_id="b"))
-    result = take_in(second, pool)
+    result = take_in(FolderDelivery(second), pool)
     assert result.decision == "accepted"
     assert [(f.code, f.row) for f in result.report.findings] == [("E218", 32)]
 
@@ -230,26 +229,17 @@ def test_a_crash_before_the_catalogue_leaves_nothing_that_counts(
     with monkeypatch.context() as patched:
         patched.setattr(type(pool.catalogue), "add", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            take_in(submission(), pool)
+            take_in(FolderDelivery(submission()), pool)
     assert pool.catalogue.accepted() == []
-    result = take_in(submission(), pool)
+    result = take_in(FolderDelivery(submission()), pool)
     assert result.decision == "accepted"
     assert len(accepted_rows(tmp_path / "pool")) == result.receipt["accepted"]
-
-
-def test_sending_is_idempotent_and_refuses_what_is_broken(clean: Path, submission: Callable[[], Path], tmp_path: Path) -> None:
-    folder, inbox = submission(), tmp_path / "inbox"
-    assert submit(folder, inbox) == submit(folder, inbox)
-    assert len(list(inbox.iterdir())) == 1
-    (folder / "part-1.jsonl").write_text("{}")
-    with pytest.raises(SubmissionRefusedError):
-        submit(folder, inbox)
 
 
 def test_no_pseudonym_and_no_quarantined_record_enters(made: Path, tmp_path: Path) -> None:
     pool = door(tmp_path, made)
     for folder in folders(made):
-        take_in(folder, pool)
+        take_in(FolderDelivery(folder), pool)
     pseudonyms = {
         r["user_pseudonym"] for f in folders(made) for p in f.glob("*.jsonl") for r in _objects(p) if r.get("user_pseudonym")
     }
@@ -289,17 +279,17 @@ def alter_records(folder: Path, clean: Path, change: Callable[[list[dict[str, An
 def test_a_key_belongs_to_the_quarter_of_the_records(clean: Path, submission: Callable[[], Path], tmp_path: Path) -> None:
     """A week that begins in the quarter before does not let a second key in, and an honest one is not refused for it."""
     pool = door(tmp_path / "pool", clean)
-    take_in(submission(), pool)  # 2026Q1 under its key
+    take_in(FolderDelivery(submission()), pool)  # 2026Q1 under its key
 
     def first_days_of_april(records: list[dict[str, Any]]) -> list[Any]:
         return [{**r, "started_at": "2026-04-02T10:00:00Z", "record_id": f"w{i}"} for i, r in enumerate(records)]
 
     honest = submission()
     alter_records(honest, clean, first_days_of_april, period="2026-W14", submission_id="week", pseudonym_key_id="second")
-    assert take_in(honest, pool).decision == "accepted"
+    assert take_in(FolderDelivery(honest), pool).decision == "accepted"
     third = submission()
     alter_records(third, clean, first_days_of_april, period="2026-04", submission_id="april", pseudonym_key_id="third")
-    assert "E115" in take_in(third, pool).report.counts
+    assert "E115" in take_in(FolderDelivery(third), pool).report.counts
 
 
 def test_one_row_does_not_decide_the_quarter_of_all(clean: Path, submission: Callable[[], Path], tmp_path: Path) -> None:
@@ -310,7 +300,7 @@ def test_one_row_does_not_decide_the_quarter_of_all(clean: Path, submission: Cal
         clean,
         lambda rs: [{**stray, "user_pseudonym": rs[0]["user_pseudonym"], "supersedes_started_at": "2025-11-01T00:00:00Z"}, *rs],
     )
-    result = take_in(folder, door(tmp_path / "pool", clean))
+    result = take_in(FolderDelivery(folder), door(tmp_path / "pool", clean))
     assert result.decision == "accepted"
     assert ("E211", 1) in {(f.code, f.row) for f in result.report.findings}
 
@@ -322,7 +312,7 @@ def test_nothing_supersedes_itself_or_what_was_refused(clean: Path, submission: 
 
     folder = submission()
     alter_records(folder, clean, chain)
-    result = take_in(folder, door(tmp_path / "pool", clean))
+    result = take_in(FolderDelivery(folder), door(tmp_path / "pool", clean))
     found = sorted(f.row for f in result.report.findings if f.code == "E218")
     total = result.report.records
     assert found == [total - 1, total]
@@ -334,7 +324,7 @@ def test_one_user_is_not_two_by_case(clean: Path, submission: Callable[[], Path]
         folder, clean, lambda rs: [*rs, {**rs[0], "record_id": "c", "user_pseudonym": rs[0]["user_pseudonym"].upper() + "A"},
                                    {**rs[0], "record_id": "d", "user_pseudonym": rs[0]["user_pseudonym"].lower() + "a"}]
     )  # fmt: skip
-    result = take_in(folder, door(tmp_path / "pool", clean))
+    result = take_in(FolderDelivery(folder), door(tmp_path / "pool", clean))
     assert result.report.counts["E225"] == 1
 
 
@@ -348,4 +338,4 @@ def test_a_timestamp_that_no_calendar_has_refuses_its_file(made: Path, tmp_path:
     moments = pa.array([2**62] * len(table), pa.int64()).cast(pa.timestamp("us", tz="UTC"))
     pq.write_table(table.set_column(table.schema.get_field_index("started_at"), "started_at", moments), part)
     rewrite(folder, made / "keys" / "alder.key")
-    assert "E107" in take_in(folder, door(tmp_path / "pool", made)).report.counts
+    assert "E107" in take_in(FolderDelivery(folder), door(tmp_path / "pool", made)).report.counts

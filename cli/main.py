@@ -23,8 +23,10 @@ def build_app() -> App:
         result_action="return_value",
     )
     for group, module, names in (
-        ("Company", "cli.company", ("keygen", "validate", "scrub", "submit")),
-        ("Pool", "cli.pool", ("ingest", "plan", "measure", "check", "approve", "publish", "status", "budget")),
+        ("Company", "cli.joining", ("init", "keygen")),
+        ("Company", "cli.company", ("export", "prepare", "validate", "withdraw", "scrub")),
+        ("Pool", "cli.pool", ("ingest", "plan", "measure", "check", "approve", "publish", "budget")),
+        ("Company and pool", "cli.transport", ("submit", "status")),
         ("Reader", "cli.reader", ("query", "verify")),
         ("Anyone", "cli.anyone", ("demo", "simulate")),
     ):

@@ -31,7 +31,7 @@ def _run_release(root: Path, quarter: str, until: str) -> dict[str, Any]:
 
 
 def ingest(*, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
-    """Take in what lies in the inbox, and scrub what was accepted.
+    """Take in what lies in the drops of all companies, and scrub what was accepted.
 
     Example: `commons ingest --root pool`
     """
@@ -151,14 +151,26 @@ def publish(quarter: str, *, root: Root = DEFAULT_ROOT, json: Json = False) -> i
     return ExitCode.DONE
 
 
-def status(*, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
-    """What came in, what is ready, what was checked, who signed.
+def pool_keys(root: Path, json: bool) -> int:
+    """The keys that every company needs, as `commons.toml` has them; and the folders of local drops are there from now on."""
+    from flows.drops import make_local_drops, public_keys
 
-    Example: `commons status --root pool`
-    """
-    from flows.status import pool_status
+    pool = _pool(root)
+    make_local_drops(pool)
+    keys = public_keys(pool)
+    if json:
+        print_json(keys)
+    else:
+        for name, key in keys.items():
+            say(f'{name} = "{key}"')
+    return ExitCode.DONE
 
-    found = pool_status(_pool(root))
+
+def pool_status(root: Path, json: bool) -> int:
+    """The operator's form of `commons status`."""
+    from flows.status import pool_status as found_status
+
+    found = found_status(_pool(root))
     if json:
         print_json(found)
         return ExitCode.DONE
@@ -166,7 +178,7 @@ def status(*, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
     print_table("Submissions", columns, ([row[c] for c in columns] for row in found["submissions"]))
     columns = ("quarter", "version", "state", "checks", "signed", "missing")
     print_table("Releases", columns, ([row[c] for c in columns] for row in found["releases"]))
-    say(f"{found['inbox']} submissions wait in the inbox.")
+    print_table("Waiting in the drops", ("company", "submissions"), found["waiting"].items())
     return ExitCode.DONE
 
 

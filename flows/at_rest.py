@@ -106,13 +106,13 @@ def private_folder(path: Path) -> None:
         path.mkdir(mode=0o700, exist_ok=True)
 
 
-def new_secret(path: Path) -> None:
-    """Puts 32 random bytes at a path, readable by its owner only, whole or not at all; a file that is there stays."""
+def new_secret(path: Path, content: bytes | None = None) -> None:
+    """Puts 32 random bytes (or `content`) at a path, readable by its owner only, whole or not at all; a file that is there stays."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(secrets.token_bytes(KEY_BYTES))
+            stream.write(secrets.token_bytes(KEY_BYTES) if content is None else content)
             stream.flush()
             os.fsync(stream.fileno())
         os.link(temporary, path)  # fails where another process was first: then its secret holds

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from flows.drops import drop_of, make_local_drops, public_keys, waiting
 from flows.intake import intake
-from flows.intake_steps import waiting
 from flows.pool import Pool
 from flows.progress import tell
 from flows.querying import run_query
@@ -101,14 +101,16 @@ def key_of(pool: Pool, person: str) -> Path:
 
 
 def _submit(pool: Pool, made: Path) -> None:
-    folders = sorted(path.parent for path in made.glob("*/*/manifest.json"))
-    for folder in folders:
+    make_local_drops(pool)
+    for folder in sorted(path.parent for path in made.glob("*/*/manifest.json")):
         read, _ = read_manifest(folder, pool.door.limits)
         if read is None:
             raise InternalError("A simulated submission has no readable manifest.")
         earlier = pool.catalogue.find(read.manifest.company, read.manifest.submission_id)
         if earlier is None:
-            submit(folder, pool.inbox)
+            keys = public_keys(pool)
+            with drop_of(pool, read.manifest.company) as drop:
+                submit(folder, drop, keys["pool_recipient"], pool_key=keys["pool_key"], told=tell)
 
 
 def _release(pool: Pool, quarter: Quarter) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The intake flow: every submission in the inbox, then the scrub. Parameters, states and artifacts hold no private value."""
+"""The intake flow: every submission in the drops, then the scrub. Parameters, states and artifacts hold no private value."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from flows.drops import in_turns, waiting_by_company
 from flows.guard import guarded
-from flows.intake_steps import take_in_submission, waiting
+from flows.intake_steps import take_in_submission
 from flows.pool import Pool
 from flows.progress import tell
 from flows.scrubbing import pending_parts, scrub_parts
@@ -15,9 +16,9 @@ from schemas.errors import CommonsError, OutOfSpaceError
 
 
 @task(name="take in", retries=1, retry_delay_seconds=1, cache_policy=NO_CACHE)
-def take_in_task(root: str, submission: str) -> dict[str, Any]:
-    """One submission of the inbox, by its digest. Repeating it is safe: it ends in the same state as once."""
-    return guarded(take_in_submission, Pool(Path(root)), submission)
+def take_in_task(root: str, company: str, submission: str) -> dict[str, Any]:
+    """One submission in a company's drop, by its digest. Repeating it is safe: it ends in the same state as once."""
+    return guarded(take_in_submission, Pool(Path(root)), company, submission)
 
 
 @task(name="scrub", retries=1, retry_delay_seconds=1, cache_policy=NO_CACHE)
@@ -31,17 +32,18 @@ def scrub_task(root: str) -> dict[str, int]:
 
 @flow(name="intake", validate_parameters=False)
 def intake(root: str) -> dict[str, Any]:
-    """Takes in what lies in the inbox and scrubs what was accepted. Returns counts and codes only."""
-    names = guarded(waiting, Pool(Path(root)))
-    results, failed = [], list[CommonsError]()
-    for done, name in enumerate(names, start=1):
+    """Takes in what lies in the drops and scrubs what was accepted. Returns counts and codes only."""
+    found = guarded(waiting_by_company, Pool(Path(root)))
+    failed = [error for error in found.values() if isinstance(error, CommonsError)]
+    results, arrivals = [], in_turns(found)
+    for done, arrival in enumerate(arrivals, start=1):
         try:
-            results.append(take_in_task(root, name))
+            results.append(take_in_task(root, arrival.company, arrival.digest))
         except OutOfSpaceError:
             raise
-        except CommonsError as error:  # one submission that breaks us keeps nobody else waiting; it stays in the inbox
+        except CommonsError as error:  # one submission that breaks us keeps nobody else waiting; it stays in the drop
             failed.append(error)
-        tell("intake", done / len(names))
+        tell("intake", done / len(arrivals))
     scrubbed = scrub_task(root)
     if failed:
         raise type(failed[0])(failed[0].message, failed[0].next_step)

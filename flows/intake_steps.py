@@ -1,46 +1,75 @@
-"""Steps of intake as plain functions: one submission of the inbox at a time."""
+"""Steps of intake as plain functions: one submission of a company's drop at a time, taken in, answered, cleared."""
 
 import fcntl
-import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
+from flows.drops import drop_of
 from flows.pool import Pool
-from intake.acceptance import take_in
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-def waiting(pool: Pool) -> list[str]:
-    """Names (digests) of the submissions in the inbox, in order of arrival, so that corrections follow what they correct."""
-    if not pool.inbox.exists():
-        return []
-    entries = [e for e in pool.inbox.iterdir() if _DIGEST.fullmatch(e.name) and e.is_dir() and not e.is_symlink()]
-    return [entry.name for entry in sorted(entries, key=lambda entry: (entry.stat().st_mtime_ns, entry.name))]
+from intake.acceptance import IntakeResult, PoolDoor, take_in
+from intake.answering import answer_files, keep_answer
+from intake.arrival import DropDelivery, answer, clear
+from intake.delivery import Delivery, DeliveryError
+from intake.manifest_checks import parse_manifest
+from intake.receipt import make_receipt
+from intake.validation import ValidationReport
+from schemas.findings import Finding
+from schemas.manifest import MANIFEST_NAME
 
 
 @contextmanager
 def _one_at_a_time(pool: Pool) -> Iterator[None]:
     """Two ingests of one pool take turns, submission by submission."""
+    pool.root.mkdir(parents=True, exist_ok=True)
     with (pool.root / ".ingest.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def take_in_submission(pool: Pool, name: str) -> dict[str, Any]:
-    """Takes one submission in and clears it from the inbox. Returns counts and codes only."""
-    folder = pool.inbox / name
-    with _one_at_a_time(pool):
-        result = take_in(folder, pool.door)
-        shutil.rmtree(folder)
+def take_in_submission(pool: Pool, company: str, digest: str) -> dict[str, Any]:
+    """Takes one submission in, answers it and clears it from the drop. Returns counts and codes only.
+
+    Where a run ends before it answered, the next one finds the submission still there and answers with the first receipt.
+    Raises TransportError where the drop cannot be read or answered.
+    """
+    with _one_at_a_time(pool), drop_of(pool, company) as drop:
+        delivery = DropDelivery(drop, digest, pool.identities)
+        result = _refused_at_the_door(pool.door, delivery, company, digest) or take_in(delivery, pool.door)
+        answer(drop, digest, result.answer)
+        clear(drop, digest)
     return {
         "decision": result.decision,
-        "company": result.receipt["company"],
+        "company": company,
         "quarter": result.receipt["quarter"],
         "records": result.report.records,
         "accepted": result.receipt["accepted"] if result.decision == "accepted" else 0,
         "quarantined": result.report.quarantined,
         "findings": dict(sorted(result.report.counts.items())),
     }
+
+
+def _refused_at_the_door(door: PoolDoor, delivery: Delivery, company: str, digest: str) -> IntakeResult | None:
+    """Refuses what cannot be this company's submission of this name; None where that is no reason to."""
+    code, field = "", ""
+    try:
+        read, findings = parse_manifest(delivery.manifest(door.limits.manifest_bytes), door.limits)
+    except DeliveryError as error:
+        code = error.code
+    else:
+        if read is None:
+            code, field = findings[0].code, findings[0].field
+        elif read.manifest.company != company:
+            code, field = "E104", "company"  # sent through another company's drop
+        elif read.digest != digest:
+            code, field = "E106", "signature"  # sent under the name of something else
+    if not code:
+        return None
+    report = ValidationReport()
+    report.add(Finding(code, MANIFEST_NAME, 0, field), door.limits)
+    receipt = make_receipt(door.signing_key, "refused", company, digest, report, datetime.now(UTC))
+    files = answer_files(report, receipt)
+    keep_answer(door.answers, company, digest, files)
+    door.catalogue.audit(digest, company, "refused", report.counts)
+    return IntakeResult("refused", report, receipt, files)

@@ -3,17 +3,27 @@
 from collections import defaultdict
 from typing import Any
 
-from flows.intake_steps import waiting
+from flows.drops import waiting_by_company
 from flows.pool import Pool
 from flows.scrubbing import parts
 from publish.signoff import missing_roles
 from publish.store import states, stored_checks, stored_signoffs
+from schemas.errors import CommonsError, UsageError
 from schemas.periods import Quarter
 
 
 def pool_status(pool: Pool) -> dict[str, Any]:
     """Counts and states, for the operator. No private value."""
-    return {"inbox": len(waiting(pool)), "submissions": _submissions(pool), "releases": _releases(pool)}
+    return {"waiting": _waiting(pool), "submissions": _submissions(pool), "releases": _releases(pool)}
+
+
+def _waiting(pool: Pool) -> dict[str, int | str]:
+    """How many submissions wait in each company's drop, or why that is not known."""
+    try:
+        found = waiting_by_company(pool)
+    except UsageError:  # no company is registered yet
+        found = {}
+    return {company: each.message if isinstance(each, CommonsError) else len(each) for company, each in found.items()}
 
 
 def _submissions(pool: Pool) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ def export(
         raise UsageError("--as-of is not understood.", "Write it like 2026-08-10T00:00:00Z.")
     wanted = Export(existing_folder(tables), into, period, read_pseudonym_key(key), moment, corrects)
     writes = "corrections" if corrects else format
-    made = run_mapping(mapping, wanted, writes, sys.stderr.write if show_message else None)
+    made = run_mapping(mapping, wanted, writes, _tell if show_message else None)
     say(f"written: {made}")
     return ExitCode.DONE
 
@@ -299,3 +299,7 @@ def _bar(stage: str, total: int) -> Iterator[Callable[[int], None]]:
 
     with progress():
         yield done
+
+
+def _tell(message: str) -> None:
+    sys.stderr.write(message + "\n")

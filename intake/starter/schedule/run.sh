@@ -1,0 +1,70 @@
+#!/bin/sh
+# One run of the schedule: tables -> records -> manifest -> check -> send.
+#
+#   schedule/run.sh                      the month that has ended
+#   schedule/run.sh 2026-07              that month
+#   schedule/run.sh 2026-07 corrections  what reads differently today, since outcome windows have closed
+#
+# It may be run as often as you like: what is done is not done again, and what is sent twice counts once.
+# Exit code: 0 done; 11 sent, but some records were quarantined (reports/ says which); 10 not sent: something must be
+# corrected by a person; 20 and 30 try again later; anything else needs a person.
+set -u
+umask 077
+cd "$(dirname "$0")/.." || exit 2
+
+MAPPING=${MAPPING:-mappings/postgres.sql}
+COMMONS=${COMMONS:-commons}
+
+last_month() {
+    year=$(date -u +%Y)
+    month=$(date -u +%m)
+    month=${month#0}
+    if [ "$month" -eq 1 ]; then year=$((year - 1)) month=12; else month=$((month - 1)); fi
+    printf '%04d-%02d' "$year" "$month"
+}
+
+PERIOD=${1:-$(last_month)}
+WHAT=${2:-new}
+NAME=$PERIOD
+[ "$WHAT" = corrections ] && NAME=$PERIOD-closed
+
+stop() { # stop CODE STEP
+    echo "schedule/run.sh: $2 ended with exit code $1 for $NAME." >&2
+    exit "$1"
+}
+
+if [ ! -d "exports/$NAME" ]; then
+    rm -rf "tables/$NAME"
+    mkdir -p "tables/$NAME" exports reports
+    ./schedule/warehouse.sh "$PERIOD" "tables/$NAME" || stop $? "the export from the warehouse"
+    if [ "$WHAT" = corrections ]; then
+        $COMMONS export "$MAPPING" --tables "tables/$NAME" --period "$PERIOD" --into "exports/$NAME" \
+            --corrects "exports/$PERIOD" || stop $? export
+        if [ ! -s "exports/$NAME/records.jsonl" ]; then
+            echo "Nothing reads differently today: there is nothing to correct."
+            exit 0
+        fi
+    else
+        $COMMONS export "$MAPPING" --tables "tables/$NAME" --period "$PERIOD" --into "exports/$NAME" || stop $? export
+    fi
+    rm -rf "tables/$NAME" # what is needed of it stands in the export
+fi
+
+$COMMONS prepare "exports/$NAME" --period "$PERIOD" || stop $? prepare
+
+mkdir -p reports
+$COMMONS validate "exports/$NAME" --html "reports/$NAME.html"
+checked=$?
+case $checked in
+    0) ;;
+    11) echo "Some records would be quarantined: reports/$NAME.html. The rest is sent." >&2 ;;
+    *) stop $checked validate ;;
+esac
+
+$COMMONS submit "exports/$NAME"
+sent=$?
+case $sent in
+    0 | 11) ;;
+    *) stop $sent submit ;;
+esac
+exit $checked

@@ -15,17 +15,18 @@ from pathlib import Path
 import duckdb
 
 from aggregate.key_expressions import key_expressions, severity_order
+from aggregate.reading import count_rows, users_of_buckets
 from schemas.errors import BudgetRefusedError, InternalError
 from schemas.plan import Estimand, Event, Measure, RegisteredPlan
-from schemas.stages import ScrubbedRecords
+from schemas.stages import EncryptedFiles, ScrubbedRecords
 from schemas.unit import BUCKETS
 
 ROWS_A_PASS = 2_000_000
 
 _COLUMNS = (
-    "company, unit, pseudonym_unit, content, record_id, record_status, supersedes, scope, domain, origin, started_at, selection_reason, "
-    "deployment, person, risk, n_turns, interventions"
-)
+    "company unit pseudonym_unit content record_id record_status supersedes scope domain origin started_at selection_reason "
+    "deployment person risk n_turns interventions"
+).split()
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,12 @@ def bounded_tables(
     """
     scratch.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="measure-", dir=scratch))
-    connection = _connect(folder, records.files, settings)
+    connection = _connect(folder, settings)
     try:
         tables = [_create(connection, measure, plan) for measure in plan.measured()]
-        if records.files:
-            for low, high in _passes(connection, records.files, settings):
-                _load_users(connection, records.files, plan, low, high)
+        if records.parts:
+            for low, high in _passes(records.parts, settings):
+                _load_users(connection, records.parts, plan, low, high)
                 for table in tables:
                     _insert(table, plan, secret)
         yield tables
@@ -107,7 +108,7 @@ def bounded_tables(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _connect(folder: Path, files: Sequence[Path], settings: MeasurementSettings) -> duckdb.DuckDBPyConnection:
+def _connect(folder: Path, settings: MeasurementSettings) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(
         str(folder / "measure.duckdb"),
         config={
@@ -118,36 +119,30 @@ def _connect(folder: Path, files: Sequence[Path], settings: MeasurementSettings)
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "preserve_insertion_order": False,
+            "python_enable_replacements": False,  # no name in a query reaches a variable of the process
         },
     )
-    # Only what the pool wrote can be opened, whatever a query says.
-    folders = sorted({str(path.parent) + "/" for path in files} | {str(folder) + "/"})
-    connection.execute("set allowed_directories = ?", [folders])
+    # Whatever a query says, it opens no file: rows come as Arrow, and only DuckDB's own spill is written.
     connection.execute("set enable_external_access = false")
     connection.execute("set timezone = 'UTC'")
     connection.execute("set lock_configuration = true")
     return connection
 
 
-def _passes(
-    connection: duckdb.DuckDBPyConnection, files: Sequence[Path], settings: MeasurementSettings
-) -> Iterator[tuple[int, int]]:
+def _passes(parts: Sequence[EncryptedFiles], settings: MeasurementSettings) -> Iterator[tuple[int, int]]:
     # Whole buckets at a time: a window over all users at once ran out of memory at 100M rows.
-    rows = connection.execute("select count(*) from read_parquet($files)", {"files": [str(f) for f in files]}).fetchone()
-    passes = min(BUCKETS, max(1, -(-(rows[0] if rows else 0) // settings.rows_a_pass)))
+    passes = min(BUCKETS, max(1, -(-count_rows(parts) // settings.rows_a_pass)))
     edges = [round(BUCKETS * n / passes) for n in range(passes + 1)]
     yield from itertools.pairwise(edges)
 
 
-def _load_users(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], plan: RegisteredPlan, low: int, high: int) -> None:
+def _load_users(
+    connection: duckdb.DuckDBPyConnection, parts: Sequence[EncryptedFiles], plan: RegisteredPlan, low: int, high: int
+) -> None:
     """Fills `records` with the resolved records of the users of buckets [low, high)."""
-    connection.execute(
-        f"""
-        create or replace temp table sent as
-            select {_COLUMNS} from read_parquet($files) where bucket >= $low and bucket < $high
-        """,
-        {"files": [str(f) for f in files], "low": low, "high": high},
-    )
+    connection.register("arriving", users_of_buckets(parts, _COLUMNS, low, high))
+    connection.execute("create or replace temp table sent as select * from arriving")
+    connection.unregister("arriving")
     connection.execute(
         """
         create or replace temp table records as

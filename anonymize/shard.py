@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,26 @@ import pyarrow.parquet as pq
 from anonymize.report import ScrubReport
 from anonymize.scrub import Conversation, Scrubber, shared_scrubber
 from anonymize.settings import ScrubSettings
+from schemas.at_rest import decryption, encryption
 from schemas.errors import CommonsError, InternalError, OutOfSpaceError
 
 _ROWS_AT_ONCE = 512
 _UNKNOWN = "unknown"
 
 
-def scrub_shard(source: Path, target: Path, settings: ScrubSettings) -> ScrubReport:
+@dataclass(frozen=True)
+class ShardKeys:
+    """The keys of what is read and of what is written (`schemas.at_rest`), 32 bytes each."""
+
+    source: bytes = field(repr=False)
+    target: bytes = field(repr=False)
+
+
+def scrub_shard(source: Path, target: Path, settings: ScrubSettings, keys: ShardKeys) -> ScrubReport:
     """Scrub the turn texts of one shard.
 
-    Every other column, the order of rows and the schema with its metadata stay. The target is written under a temporary name and
-    then moved: it is whole or not there. The same source and settings give the same bytes.
+    Every other column, the order of rows and the schema with its metadata stay. Both files are encrypted. The target is written
+    under a temporary name, synced and then moved: it is whole or not there. The same source and settings give the same rows.
 
     Raises:
         ScrubStoppedError: a planted canary survived; nothing is written.
@@ -34,7 +44,7 @@ def scrub_shard(source: Path, target: Path, settings: ScrubSettings) -> ScrubRep
     failure: CommonsError | None = None
     report = ScrubReport()
     try:
-        report = _rewrite(source, temporary, scrubber)
+        report = _rewrite(source, temporary, scrubber, keys)
         temporary.replace(target)
     except CommonsError as error:
         failure = error
@@ -53,15 +63,18 @@ def scrub_shard(source: Path, target: Path, settings: ScrubSettings) -> ScrubRep
     return report.merge(ScrubReport(canaries=planted, canaries_caught=planted, ruleset_version=settings.ruleset_version))
 
 
-def _rewrite(source: Path, temporary: Path, scrubber: Scrubber) -> ScrubReport:
+def _rewrite(source: Path, temporary: Path, scrubber: Scrubber, keys: ShardKeys) -> ScrubReport:
     report = ScrubReport(ruleset_version=scrubber.settings.ruleset_version)
-    with pq.ParquetFile(source) as file:
+    encrypted = encryption(keys.target)
+    with pq.ParquetFile(source, decryption_properties=decryption(keys.source)) as file, temporary.open("wb") as sink:
         schema = file.schema_arrow
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(sink, schema, compression="zstd", encryption_properties=encrypted) as writer:
             for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
                 scrubbed, part = _scrub_batch(pa.Table.from_batches([batch], schema=schema), scrubber)
                 writer.write_table(scrubbed, row_group_size=_ROWS_AT_ONCE)
                 report = report.merge(part)
+        sink.flush()
+        os.fsync(sink.fileno())
     return report
 
 

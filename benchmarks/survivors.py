@@ -10,8 +10,11 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 
+from flows.pool import Pool
 from intake.limits import DEFAULT_LIMITS
 from intake.reading import read_rows
+from schemas.at_rest import Room, decryption
+from schemas.periods import Quarter
 from schemas.unit import unit_id
 
 Turns = dict[int, str]
@@ -86,6 +89,9 @@ def _sent(made: Path, truth: dict[str, Any]) -> dict[Any, Any]:
 def _scrubbed(root: Path) -> dict[tuple[str, str], Turns]:
     found: dict[tuple[str, str], Turns] = {}
     for part in sorted((root / "scrubbed").rglob("*.parquet")):
-        for row in pq.read_table(part, columns=["unit", "record_id", "turns"]).to_pylist():
+        quarter, company = part.relative_to(root / "scrubbed").parts[:2]
+        readable = decryption(Pool(root).keys_at_rest.existing(Room.SCRUBBED, Quarter.parse(quarter), company))
+        file = pq.ParquetFile(part, decryption_properties=readable)
+        for row in file.read(columns=["unit", "record_id", "turns"]).to_pylist():
             found[row["unit"], row["record_id"]] = {turn["index"]: turn["text"] for turn in row["turns"] or ()}
     return found

@@ -1,6 +1,7 @@
 """Scrubbing what was accepted: a pool of processes, one model each, over Parquet parts. Finished parts are not done again."""
 
 import dataclasses
+import itertools
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -15,13 +16,15 @@ from flows.pool import Pool
 from flows.progress import tell
 from intake.known import submission_folder
 from intake.catalogue import AcceptedSubmission
+from schemas.at_rest import Room
 from schemas.errors import CommonsError, ScrubStoppedError
 from schemas.periods import Quarter
-from schemas.stages import ScrubbedRecords
+from schemas.stages import EncryptedFiles, ScrubbedRecords
 
 if TYPE_CHECKING:
     from anonymize.report import ScrubReport
     from anonymize.settings import ScrubSettings
+    from anonymize.shard import ShardKeys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Part:
 
     source: Path
     target: Path
+    quarter: Quarter
+    company: str
 
 
 def parts(pool: Pool, quarter: Quarter | None = None, until: str = "") -> Iterator[Part]:
@@ -37,7 +42,7 @@ def parts(pool: Pool, quarter: Quarter | None = None, until: str = "") -> Iterat
     for submission in _accepted(pool, quarter, until):
         target = submission_folder(pool.scrubbed, submission)
         for source in sorted(submission_folder(pool.accepted, submission).glob("*.parquet")):
-            yield Part(source, target / source.name)
+            yield Part(source, target / source.name, submission.quarter, submission.company)
 
 
 def _accepted(pool: Pool, quarter: Quarter | None, until: str) -> list[AcceptedSubmission]:
@@ -50,19 +55,24 @@ def pending_parts(pool: Pool) -> list[Part]:
 
 
 def scrub_parts(pool: Pool, pending: list[Part]) -> "ScrubReport":
-    """Scrubs parts and keeps a report beside each. Raises ScrubStoppedError where a part could not be vouched for."""
+    """Scrubs parts and keeps a report beside each. Raises ScrubStoppedError where a part could not be vouched for.
+
+    A key that was destroyed, or lost, stops it before anything is read.
+    """
     from anonymize.report import ScrubReport
 
     merged = ScrubReport()
     if not pending:
         return merged
     settings = pool.scrub_settings
+    with_keys = _with_keys(pool, pending)
     workers = min(pool.settings.scrub.workers or os.cpu_count() or 1, len(pending))
     # A process of its own for each model; spawned, since a fork would copy the threads' locks of whoever runs this.
     context = multiprocessing.get_context("spawn")
     stopped: CommonsError | None = None
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_single_threaded) as executor:
-        futures = {executor.submit(_scrub_part, part, settings): part for part in pending}
+        # Keys go to a worker in memory: neither its environment nor its command line holds one.
+        futures = {executor.submit(_scrub_part, part, settings, keys): part for part, keys in with_keys}
         for done, future in enumerate(as_completed(futures), start=1):
             try:
                 merged = merged.merge(future.result())
@@ -76,19 +86,30 @@ def scrub_parts(pool: Pool, pending: list[Part]) -> "ScrubReport":
     return merged
 
 
+def _with_keys(pool: Pool, pending: list[Part]) -> "list[tuple[Part, ShardKeys]]":
+    from anonymize.shard import ShardKeys
+
+    found: dict[tuple[Quarter, str], ShardKeys] = {}
+    for part in pending:
+        place = (part.quarter, part.company)
+        if place not in found:
+            found[place] = ShardKeys(pool.keys_at_rest.existing(Room.ACCEPTED, *place), pool.keys_at_rest(Room.SCRUBBED, *place))
+    return [(part, found[part.quarter, part.company]) for part in pending]
+
+
 def _single_threaded() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def _scrub_part(part: Part, settings: "ScrubSettings") -> "ScrubReport":
-    return guarded(_scrub, part, settings)
+def _scrub_part(part: Part, settings: "ScrubSettings", keys: "ShardKeys") -> "ScrubReport":
+    return guarded(_scrub, part, settings, keys)
 
 
-def _scrub(part: Part, settings: "ScrubSettings") -> "ScrubReport":
+def _scrub(part: Part, settings: "ScrubSettings", keys: "ShardKeys") -> "ScrubReport":
     from anonymize.shard import scrub_shard
 
     part.target.parent.mkdir(parents=True, exist_ok=True)
-    report = scrub_shard(part.source, part.target, settings)
+    report = scrub_shard(part.source, part.target, settings, keys)
     body = orjson.dumps({**dataclasses.asdict(report), "ruleset": settings.ruleset_version}, option=orjson.OPT_SORT_KEYS)
     temporary = part.target.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_bytes(body)
@@ -105,4 +126,10 @@ def scrubbed_records(pool: Pool, quarter: Quarter, until: str = "") -> ScrubbedR
     if any(not part.target.exists() for part in found):
         raise ScrubStoppedError("Accepted records of the quarter are not scrubbed yet.", "Run `commons ingest`.")
     companies = sorted({submission.company for submission in _accepted(pool, quarter, until)})
-    return ScrubbedRecords(quarter, tuple(part.target for part in found), tuple(companies))
+    return ScrubbedRecords(quarter, tuple(_by_company(pool, found)), tuple(companies))
+
+
+def _by_company(pool: Pool, found: list[Part]) -> Iterator[EncryptedFiles]:
+    for (quarter, company), own in itertools.groupby(found, key=lambda part: (part.quarter, part.company)):
+        key = pool.keys_at_rest.existing(Room.SCRUBBED, quarter, company)
+        yield EncryptedFiles(tuple(part.target for part in own), key)

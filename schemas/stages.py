@@ -32,11 +32,19 @@ class ValidatedSubmission:
 
 
 @dataclass(frozen=True)
+class EncryptedFiles:
+    """Parquet files that are encrypted under one key (`schemas.at_rest`)."""
+
+    files: tuple[Path, ...]
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class ScrubbedRecords:
-    """Scrubbed Parquet files of one quarter: the only thing that the measurement reads."""
+    """Scrubbed Parquet of one quarter, by key: the only thing that the measurement reads."""
 
     quarter: Quarter
-    files: tuple[Path, ...]
+    parts: tuple[EncryptedFiles, ...]
     companies: tuple[str, ...]
 
 

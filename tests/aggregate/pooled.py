@@ -13,10 +13,11 @@ from flows.pool import packaged_config
 from sample_data.columnar import pool_table
 from sample_data.generate import SimulatedQuarter, ValidRecord
 from schemas.arrow import pool_schema
+from schemas.at_rest import encryption
 from schemas.parameters import PrivacyParameters, load_privacy_parameters
 from schemas.periods import Quarter
 from schemas.plan import RegisteredPlan, load_release_plan
-from schemas.stages import ScrubbedRecords
+from schemas.stages import EncryptedFiles, ScrubbedRecords
 from schemas.unit import bucket_of, unit_id
 
 SECRET = bytes(range(32))
@@ -84,5 +85,6 @@ def as_scrubbed(rows: Sequence[dict[str, Any]] | pa.Table, folder: Path, quarter
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "part-00000.parquet"
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=pool_schema())
-    pq.write_table(table, path)
-    return ScrubbedRecords(quarter, (path,), tuple(sorted(set(table.column("company").to_pylist()))))
+    pq.write_table(table, path, encryption_properties=encryption(SECRET))
+    companies = tuple(sorted(set(table.column("company").to_pylist())))
+    return ScrubbedRecords(quarter, (EncryptedFiles((path,), SECRET),), companies)

@@ -179,17 +179,6 @@ def test_a_key_outside_the_public_domain_stops(rows: list[dict[str, Any]], tmp_p
         exact_sums(outside, tmp_path)
 
 
-def test_only_files_of_the_pool_can_be_opened(rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    secret = tmp_path / "elsewhere" / "secret.csv"
-    secret.parent.mkdir()
-    secret.write_text("a\n1\n")
-    for tables in tables_of(as_scrubbed(rows[:5], tmp_path / "pool"), registered(), tmp_path / "pool"):
-        with pytest.raises(Exception, match="Permission"):
-            tables[0].connection.execute(f"select * from read_csv('{secret}')")
-        with pytest.raises(Exception, match="lock"):
-            tables[0].connection.execute("set enable_external_access = true")
-
-
 def changed(row: dict[str, Any], record_id: str, **fields: Any) -> dict[str, Any]:
     return {**copy.deepcopy(row), "record_id": record_id, "content": f"{record_id}/{row['content']}", **fields}
 

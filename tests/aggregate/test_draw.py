@@ -120,8 +120,8 @@ def test_other_companies_than_planned_are_not_measured(records: ScrubbedRecords,
     ledger = Ledger(create_engine(f"sqlite:///{tmp_path / 'state.db'}"), privacy().budget, epsilon_of)
     ledger.register(plan)
     for changed in (
-        ScrubbedRecords(records.quarter, records.files, records.companies[:2]),
-        ScrubbedRecords(records.quarter.next(), records.files, records.companies),
+        ScrubbedRecords(records.quarter, records.parts, records.companies[:2]),
+        ScrubbedRecords(records.quarter.next(), records.parts, records.companies),
     ):
         with pytest.raises(BudgetRefusedError):
             measure(plan, changed, ledger, SECRET, tmp_path)

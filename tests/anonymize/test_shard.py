@@ -8,7 +8,8 @@ import pytest
 
 from anonymize.scrub import Scrubber
 from anonymize.settings import ScrubSettings
-from anonymize.shard import scrub_shard
+from anonymize.shard import ShardKeys, scrub_shard
+from schemas.at_rest import decryption, encryption
 from schemas.errors import InternalError, ScrubStoppedError
 
 TURN = pa.struct([("index", pa.int32()), ("role", pa.string()), ("text", pa.string())])
@@ -32,16 +33,24 @@ ROWS = [
 ]  # fmt: skip
 
 
+KEYS = ShardKeys(b"a" * 32, b"s" * 32)
+
+
 def write(path: Path, rows: list[dict[str, object]]) -> Path:
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path, encryption_properties=encryption(KEYS.source))
     return path
+
+
+def read(path: Path) -> pa.Table:
+    return pq.ParquetFile(path, decryption_properties=decryption(KEYS.target)).read()
 
 
 def test_only_turn_texts_change(tmp_path: Path, settings: ScrubSettings) -> None:
     target = tmp_path / "out.parquet"
-    report = scrub_shard(write(tmp_path / "in.parquet", ROWS), target, settings)
-    table = pq.read_table(target)
-    assert table.schema.equals(pq.read_schema(tmp_path / "in.parquet"), check_metadata=True)
+    report = scrub_shard(write(tmp_path / "in.parquet", ROWS), target, settings, KEYS)
+    table = read(target)
+    source = pq.ParquetFile(tmp_path / "in.parquet", decryption_properties=decryption(KEYS.source)).schema_arrow
+    assert table.schema.equals(source, check_metadata=True)
     rows = table.to_pylist()
     assert [turn["text"] for turn in rows[0]["turns"]] == ["my name is <PERSON_1>", "hi <PERSON_1>, call 988"]
     assert rows[1]["turns"][0]["text"] == "<WITHHELD>"
@@ -54,14 +63,14 @@ def test_only_turn_texts_change(tmp_path: Path, settings: ScrubSettings) -> None
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_the_same_bytes_each_time_and_without_the_neighbours(tmp_path: Path, settings: ScrubSettings) -> None:
+def test_the_same_rows_each_time_and_without_the_neighbours(tmp_path: Path, settings: ScrubSettings) -> None:
     source = write(tmp_path / "in.parquet", ROWS)
     first, second, fewer = tmp_path / "a.parquet", tmp_path / "b.parquet", tmp_path / "c.parquet"
-    scrub_shard(source, first, settings)
-    scrub_shard(source, second, settings)
-    assert first.read_bytes() == second.read_bytes()
-    scrub_shard(write(tmp_path / "few.parquet", ROWS[:1]), fewer, settings)
-    assert pq.read_table(fewer).to_pylist() == pq.read_table(first).to_pylist()[:1]
+    scrub_shard(source, first, settings, KEYS)
+    scrub_shard(source, second, settings, KEYS)
+    assert read(first).equals(read(second), check_metadata=True)
+    scrub_shard(write(tmp_path / "few.parquet", ROWS[:1]), fewer, settings, KEYS)
+    assert read(fewer).to_pylist() == read(first).to_pylist()[:1]
 
 
 def test_a_surviving_canary_stops_the_batch(
@@ -70,7 +79,7 @@ def test_a_surviving_canary_stops_the_batch(
     monkeypatch.setattr(scrubber._detector, "detect", lambda texts, language: [[] for _ in texts])
     target = tmp_path / "out.parquet"
     with pytest.raises(ScrubStoppedError):
-        scrub_shard(write(tmp_path / "in.parquet", ROWS), target, settings)
+        scrub_shard(write(tmp_path / "in.parquet", ROWS), target, settings, KEYS)
     assert not target.exists()
 
 
@@ -78,7 +87,30 @@ def test_a_foreign_file_is_our_own_bug_and_is_not_quoted(tmp_path: Path, setting
     source = tmp_path / "in.parquet"
     source.write_bytes(b"Oluwaseyi wrote this")
     with pytest.raises(InternalError) as caught:
-        scrub_shard(source, tmp_path / "out.parquet", settings)
+        scrub_shard(source, tmp_path / "out.parquet", settings, KEYS)
     assert "Oluwaseyi" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_the_scrubbed_file_needs_its_own_key(tmp_path: Path, settings: ScrubSettings) -> None:
+    source, target = write(tmp_path / "in.parquet", ROWS), tmp_path / "out.parquet"
+    scrub_shard(source, target, settings, KEYS)
+    for key in (KEYS.source, b"x" * 32):
+        with pytest.raises(OSError, match="decryption"):
+            pq.ParquetFile(target, decryption_properties=decryption(key))
+    with pytest.raises(OSError, match="no decryption"):
+        pq.ParquetFile(target)
+    assert b"late" not in target.read_bytes()
+    assert b"record_id" not in target.read_bytes()  # not even the names of columns
+    assert repr(KEYS) == "ShardKeys()"
+
+
+def test_a_plain_or_foreign_source_is_refused(tmp_path: Path, settings: ScrubSettings) -> None:
+    plain, other = tmp_path / "plain.parquet", tmp_path / "other.parquet"
+    pq.write_table(pa.Table.from_pylist(ROWS, schema=SCHEMA), plain)
+    pq.write_table(pa.Table.from_pylist(ROWS, schema=SCHEMA), other, encryption_properties=encryption(b"o" * 32))
+    for source in (plain, other):
+        with pytest.raises(InternalError):
+            scrub_shard(source, tmp_path / "out.parquet", settings, KEYS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.parquet", "plain.parquet"]

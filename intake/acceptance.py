@@ -1,16 +1,18 @@
 """Taking a submission in: validated, rewritten as Parquet that the pool wrote, catalogued, receipted. Whole or not at all."""
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from intake.answering import answer_files, keep_answer, kept_answer
-from intake.catalogue import AcceptedSubmission, Catalogue
+from intake.answering import RECEIPT_FILE, answer_files, keep_answer, kept_answer
+from intake.catalogue import AcceptedSubmission, AlreadyAcceptedError, Catalogue
 from intake.delivery import Delivery, DeliveryError
 from intake.known import AcceptedRecords, submission_folder
 from intake.limits import DEFAULT_LIMITS, Limits
@@ -79,21 +81,34 @@ def take_in(delivery: Delivery, door: PoolDoor, progress: Callable[[int], None] 
         identity = identity_findings(read, door.registry, now)
         company = "" if identity else read.manifest.company
         findings += identity
-    if read is not None and not findings:
-        earlier = door.catalogue.find(company, read.manifest.submission_id)
-        if earlier is not None and earlier.digest == read.digest:
-            return _replay(door, earlier)
-        findings += [] if earlier is None else [Finding("E114", MANIFEST_NAME, 0, "submission_id")]
-    for finding in findings:
-        report.add(finding, door.limits)
     if read is None or findings:
-        return _refuse(door, report, company, now)
-    door.staging.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder = Path(tempfile.mkdtemp(prefix="taking-", dir=door.staging))
+        return _refuse_for(door, report, findings, company, now)
+    with _one_at_a_time(door, company):
+        earlier = door.catalogue.find(company, read.manifest.submission_id)
+        if earlier is not None:
+            return _sent_before(door, report, read, earlier, now)
+        door.staging.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = Path(tempfile.mkdtemp(prefix="taking-", dir=door.staging))
+        try:
+            return _take_in(delivery, door, report, read, folder, now, progress)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _one_at_a_time(door: PoolDoor, company: str) -> Iterator[None]:
+    """Submissions of one company on this machine take turns: each is settled against all that was accepted before it.
+
+    The lock is of the folder itself, and ends with its process.
+    """
+    folder = door.answers / company
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return _take_in(delivery, door, report, read, folder, now, progress)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
 
 
 def clear_staging(door: PoolDoor) -> None:
@@ -196,12 +211,24 @@ def _refused_by_the_quarter(door: PoolDoor, report: ValidationReport, manifest: 
     return report.refused
 
 
-def _replay(door: PoolDoor, earlier: AcceptedSubmission) -> IntakeResult:
+def _sent_before(
+    door: PoolDoor, report: ValidationReport, read: ReadManifest, earlier: AcceptedSubmission, now: datetime
+) -> IntakeResult:
+    """A submission whose id was accepted before: the same is answered as the first time, another is refused."""
+    if earlier.digest != read.digest:
+        return _refuse_for(door, report, [Finding("E114", MANIFEST_NAME, 0, "submission_id")], earlier.company, now)
     report = ValidationReport()
     report.add(Finding("W302", MANIFEST_NAME, 0, "submission_id"), door.limits)
     door.catalogue.audit(earlier.digest, earlier.company, "replayed", report.counts)
-    answer = kept_answer(door.answers, earlier.company, earlier.digest) or answer_files(report, earlier.receipt)
-    return IntakeResult("replayed", report, earlier.receipt, answer)
+    told, kept = answer_files(report, earlier.receipt), kept_answer(door.answers, earlier.company, earlier.digest)
+    first = kept.get(RECEIPT_FILE) == told[RECEIPT_FILE]  # another answer may have been kept under its name since
+    return IntakeResult("replayed", report, earlier.receipt, kept if first else told)
+
+
+def _refuse_for(door: PoolDoor, report: ValidationReport, findings: list[Finding], company: str, now: datetime) -> IntakeResult:
+    for finding in findings:
+        report.add(finding, door.limits)
+    return _refuse(door, report, company, now)
 
 
 def _refuse(door: PoolDoor, report: ValidationReport, company: str, now: datetime) -> IntakeResult:
@@ -242,7 +269,15 @@ def _accept(
     _sync(parts)
     parts.replace(target)
     _sync(target.parent)
-    door.catalogue.add(row, withdraws, report.counts)
+    earlier = None
+    try:
+        door.catalogue.add(row, withdraws, report.counts)
+    except AlreadyAcceptedError:  # on another machine, at the same moment
+        earlier = door.catalogue.find(row.company, row.submission_id)
+        if earlier is None:
+            raise
+    if earlier is not None:
+        return _sent_before(door, report, read, earlier, now)
     submission = ValidatedSubmission(
         manifest=read.manifest,
         digest=read.digest,

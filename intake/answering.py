@@ -9,13 +9,14 @@ import orjson
 
 from intake.validation import ValidationReport
 
+RECEIPT_FILE = "receipt.json"
 _UNKNOWN_COMPANY, _NO_DIGEST = "unknown", "unreadable"
 
 
 def answer_files(report: ValidationReport, receipt: Mapping[str, Any]) -> dict[str, bytes]:
     """The files of an answer by name. None holds a value of a record."""
     return {
-        "receipt.json": orjson.dumps(receipt, option=orjson.OPT_INDENT_2) + b"\n",
+        RECEIPT_FILE: orjson.dumps(receipt, option=orjson.OPT_INDENT_2) + b"\n",
         "findings.jsonl": b"".join(orjson.dumps(finding.as_dict()) + b"\n" for finding in sorted(report.findings)),
     }
 

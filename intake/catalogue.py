@@ -20,7 +20,9 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
+from schemas.errors import InternalError
 from schemas.periods import Quarter
 
 METADATA = MetaData()
@@ -48,6 +50,16 @@ AUDIT = Table(
     Column("decision", String(16), nullable=False),  # accepted, refused, replayed
     Column("counts", JSON, nullable=False),  # findings by code
 )
+
+
+class AlreadyAcceptedError(InternalError):
+    """A submission of this company and id, or of this digest, is in the catalogue."""
+
+    def __init__(self, message: str = "", next_step: str = "") -> None:
+        super().__init__(
+            message or "The submission was accepted by another run at the same moment.",
+            next_step or "Run the same command again: it is answered with the first receipt.",
+        )
 
 
 @dataclass(frozen=True)
@@ -89,14 +101,23 @@ class Catalogue:
         return [_accepted(row) for row in rows]
 
     def add(self, submission: AcceptedSubmission, withdraws: set[str], counts: Counter[str]) -> None:
-        """Records an accepted submission, the submissions (ids of the same company) that it withdraws, and the decision, at once."""
-        with self._engine.begin() as connection:
-            values = {**submission.__dict__, "quarter": str(submission.quarter)}
-            connection.execute(insert(SUBMISSIONS).values(**values))
-            for name in sorted(withdraws):
-                withdrawn = (SUBMISSIONS.c.company == submission.company) & (SUBMISSIONS.c.submission_id == name)
-                connection.execute(update(SUBMISSIONS).where(withdrawn).values(status="withdrawn"))
-            _audit(connection, submission.digest, submission.company, "accepted", counts)
+        """Records an accepted submission, the submissions (ids of the same company) that it withdraws, and the decision, at once.
+
+        Raises AlreadyAcceptedError where it is there already; nothing is changed then.
+        """
+        there = False
+        try:
+            with self._engine.begin() as connection:
+                values = {**submission.__dict__, "quarter": str(submission.quarter)}
+                connection.execute(insert(SUBMISSIONS).values(**values))
+                for name in sorted(withdraws):
+                    withdrawn = (SUBMISSIONS.c.company == submission.company) & (SUBMISSIONS.c.submission_id == name)
+                    connection.execute(update(SUBMISSIONS).where(withdrawn).values(status="withdrawn"))
+                _audit(connection, submission.digest, submission.company, "accepted", counts)
+        except IntegrityError:  # whose text quotes the row
+            there = True
+        if there:
+            raise AlreadyAcceptedError
 
     def audit(self, digest: str, company: str, decision: str, counts: Counter[str]) -> None:
         """One row for each decision on a submission. `company` is a registered id or empty, never the sender's text."""

@@ -14,8 +14,8 @@ import orjson
 from flows.guard import guarded
 from flows.pool import Pool
 from flows.progress import tell
-from intake.known import submission_folder
 from intake.catalogue import AcceptedSubmission
+from intake.known import submission_folder
 from schemas.at_rest import Room
 from schemas.errors import CommonsError, ScrubStoppedError
 from schemas.periods import Quarter

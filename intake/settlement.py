@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from schemas.periods import Quarter
 from schemas.unit import unit_id
 
-MANY_UNITS = 1_000_000
+MANY_UNITS = 200_000
 
 
 class RowFacts(NamedTuple):
@@ -127,6 +127,9 @@ class Settlement:
         found = self._database.execute("select distinct target from rows where kind = 'submission' and problem is null")
         return {name for (name,) in found}
 
+    def _any(self, query: str) -> bool:
+        return self._database.execute(f"{query} limit 1").fetchone() is not None
+
     def _one(self, query: str) -> int:
         return int(self._database.execute(query).fetchone()[0])
 
@@ -156,6 +159,8 @@ class Settlement:
 
     def _settle_repeats(self) -> None:
         """Of records of one user and id the first holds; the others repeat it, or contradict it."""
+        if not self._any("select 1 from rows group by unit, record_id having count(*) > 1"):
+            return
         first = (
             "(select f.content from rows f where f.unit = rows.unit and f.record_id = rows.record_id "
             "and f.kind in ('new', 'correction') and coalesce(f.problem, '') <> 'E225' order by f.n limit 1)"
@@ -181,7 +186,7 @@ class Settlement:
         self._mark("E211", "supersedes_started_at", "quarter <> ?", chosen)
 
     def _load_known(self, known: KnownRecords) -> None:
-        count = self._one("select count(*) from (select distinct unit from rows limit 1000001)")
+        count = self._one(f"select count(*) from (select distinct unit from rows limit {MANY_UNITS + 1})")
         units = None
         if count <= MANY_UNITS:
             units = [unit for (unit,) in self._database.execute("select distinct unit from rows where unit <> ''")]
@@ -200,6 +205,8 @@ class Settlement:
 
     def _settle_references(self) -> None:
         """What is superseded must itself be accepted: where it is not, neither is what refers to it, and so on."""
+        if not self._any("select 1 from rows where kind in ('correction', 'record', 'user')"):
+            return
         self._database.execute("create index by_target on rows (unit, target)")
         known = "exists (select 1 from known k where k.unit = {0}.unit and k.record_id = {0}.target)"
         sent = (

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from intake.report_page import render_report
 from intake.validation import ValidationReport
 
 RECEIPT_FILE = "receipt.json"
@@ -18,6 +19,7 @@ def answer_files(report: ValidationReport, receipt: Mapping[str, Any]) -> dict[s
     return {
         RECEIPT_FILE: orjson.dumps(receipt, option=orjson.OPT_INDENT_2) + b"\n",
         "findings.jsonl": b"".join(orjson.dumps(finding.as_dict()) + b"\n" for finding in sorted(report.findings)),
+        "report.html": render_report(report, receipt).encode(),
     }
 
 

@@ -121,7 +121,7 @@ def file_findings(folder: Path, manifest: Manifest, progress: Callable[[int], No
 def _file_findings(folder: Path, manifest: Manifest, progress: Callable[[int], None]) -> list[Finding]:
     listed = {file.path: file for file in manifest.files}
     found = {entry.name: entry for entry in os.scandir(folder)}
-    unlisted = set(found) - set(listed) - {MANIFEST_NAME}
+    unlisted = set(found) - set(listed) - {MANIFEST_NAME, "manifest.toml"}  # `prepare` reads the latter; it is never sent
     findings = [_finding("E106", "files")] if unlisted else []
     for name, file in listed.items():
         entry = found.get(name)

@@ -1,11 +1,23 @@
 """The border of a task: what leaves it is one of our own errors with fixed text, never a library's message."""
 
+import errno
+import sqlite3
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from schemas.errors import CommonsError, InternalError, OutOfSpaceError
+
+_LACKING = ("Out of disk or memory.", "Free some and run the same command: it resumes.")
+# SQLite's shared memory and journal grow by calls of which it tells only that they failed: on a full disk these do.
+_SQLITE_WRITING = (
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_SHMMAP,
+    sqlite3.SQLITE_IOERR_FSYNC,
+)
+_BY_NAME = frozenset(("OutOfMemoryException", "DiskFull"))  # of DuckDB, and of PostgreSQL's drivers: not loaded for their names
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,16 +33,32 @@ def guarded(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> 
         return function(*arguments, **named)
     except CommonsError as known:
         error = type(known)(known.message, known.next_step)
-    except (MemoryError, OSError) as lacking:
-        out = isinstance(lacking, MemoryError) or lacking.errno in (28, 122)
-        error = (
-            OutOfSpaceError("Out of disk or memory.", "Free some and run the same command: it resumes.")
-            if out
-            else _internal(lacking)
-        )
     except Exception as unforeseen:
-        error = _internal(unforeseen)
+        lacking = any(_lacks_space(each) for each in _chain(unforeseen))
+        error = OutOfSpaceError(*_LACKING) if lacking else _internal(unforeseen)
     raise error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it was raised from: libraries wrap what the system said."""
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and each not in seen:
+            seen.append(each)
+            waiting += [each.__cause__, each.__context__, getattr(each, "orig", None)]
+            yield each
+
+
+def _lacks_space(error: BaseException) -> bool:
+    if isinstance(error, sqlite3.OperationalError):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM) or (
+            getattr(error, "sqlite_errorcode", 0) in _SQLITE_WRITING
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return isinstance(error, MemoryError) or type(error).__name__ in _BY_NAME
 
 
 def _internal(unforeseen: Exception) -> InternalError:

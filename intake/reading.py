@@ -2,12 +2,15 @@
 
 import gzip
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import orjson
 
+from intake.columns import column_differences
+from intake.file_checks import FileWatch
+from intake.json_lines import file_start_problem, read_line
 from intake.limits import Limits
 from intake.record_checks import RecordContext, check_record, parse_record
 from intake.settlement import RowFacts
@@ -19,18 +22,18 @@ if TYPE_CHECKING:
 
 
 class UnreadableFileError(Exception):
-    """A file cannot be decoded to its end, or is over a limit. `code` is the finding code; it quotes nothing."""
+    """A file cannot be decoded to its end, or is over a limit. `code` is the finding code; it quotes nothing.
 
-    def __init__(self, code: str) -> None:
+    `fields` are those of the contract that the file is at odds with, where that can be told.
+    """
+
+    def __init__(self, code: str, fields: Sequence[str] = ()) -> None:
         super().__init__(code)
-        self.code = code
+        self.code, self.fields = code, tuple(fields)
 
 
-BAD_ROW = object()
-"""Stands for a row that is not a JSON object."""
-
-Row = tuple[int, dict[str, Any] | object]
-"""A row counted from 1, or BAD_ROW."""
+Row = tuple[int, dict[str, Any] | str]
+"""A row counted from 1: an object, or the finding code of why it is none."""
 
 _ABSENT_AS_NULL = ("supersedes", "supersedes_started_at", "scope", "submission_id")
 
@@ -39,7 +42,7 @@ _ABSENT_AS_NULL = ("supersedes", "supersedes_started_at", "scope", "submission_i
 class CheckedRows:
     """One batch: the sound rows with what settles them, and the problems of the others as (row, code, field).
 
-    `rows` counts all rows of the file so far. `table` holds the sound rows in order with the columns of the contract,
+    `rows` counts all rows of the file so far; problems of row 0 are the file's. `table` holds the sound rows in order with the columns of the contract,
     where the caller asked for it (the pool).
     """
 
@@ -54,15 +57,19 @@ def check_rows(
 ) -> Iterator[tuple[CheckedRows, list[dict[str, Any]]]]:
     """Rows of one data file in batches, each row checked by itself; beside each batch its sound rows, timestamps parsed.
 
-    `number` is the file's place in the manifest. Raises UnreadableFileError (E107 undecodable, E108 other columns,
-    E112 over a limit).
+    `number` is the file's place in the manifest. The last batch holds no rows, only what is wrong with the file as a
+    whole. Raises UnreadableFileError (E107 undecodable, E108 other columns, E112 over a limit, E119 not UTF-8).
     """
-    code = ""
+    code, watch = "", FileWatch()
     try:
         for first, batch in _batches(stream, size, file_format, limits):
-            yield _check_batch(number, first, batch, context)
+            yield _check_batch(number, first, batch, context, watch)
+        if warnings := watch.warnings():
+            yield CheckedRows(watch.rows, problems=[(0, *problem) for problem in warnings]), []
     except UnreadableFileError as error:
         code = error.code
+        if error.fields:
+            yield CheckedRows(problems=[(0, code, name) for name in error.fields]), []
     except MemoryError:
         code = "E112"
     except Exception:  # whatever a library raises here comes from the file, and may quote it
@@ -72,16 +79,18 @@ def check_rows(
 
 
 def _check_batch(
-    number: int, first: int, batch: list[dict[str, Any] | object], context: RecordContext
+    number: int, first: int, batch: list[dict[str, Any] | str], context: RecordContext, watch: FileWatch
 ) -> tuple[CheckedRows, list[dict[str, Any]]]:
     checked, sound = CheckedRows(rows=first + len(batch) - 1), list[dict[str, Any]]()
     for row, raw in enumerate(batch, start=first):
-        if not isinstance(raw, dict):
-            checked.problems.append((row, "E201", ""))
+        if isinstance(raw, str):
+            checked.problems.append((row, raw, ""))
+            watch.see(None, [(raw, "")])
             continue
         record, problems = parse_record(raw)
         if record is not None:
             problems = check_record(record, context)
+        watch.see(record, problems)
         if problems:
             checked.problems += [(row, code, name) for code, name in problems]
         if record is None or any(code.startswith("E") for code, _ in problems):
@@ -113,15 +122,13 @@ def content_digest(raw: dict[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)).hexdigest()
 
 
-def _batches(
-    stream: IO[bytes], size: int, file_format: str, limits: Limits
-) -> Iterator[tuple[int, list[dict[str, Any] | object]]]:
+def _batches(stream: IO[bytes], size: int, file_format: str, limits: Limits) -> Iterator[tuple[int, list[dict[str, Any] | str]]]:
     if file_format == "parquet":
         yield from _parquet_batches(stream, size, limits)
         return
-    first, batch, held = 1, list[dict[str, Any] | object](), 0
+    first, batch, held = 1, list[dict[str, Any] | str](), 0
     for line in _lines(_decoded(stream, file_format), limits, size if file_format == "jsonl" else limits.decoded_bytes(size)):
-        batch.append(json_object(line))
+        batch.append(read_line(line))
         held += len(line)
         if len(batch) == limits.batch_rows or held >= limits.batch_bytes:
             yield first, batch
@@ -143,6 +150,8 @@ def _decoded(stream: IO[bytes], file_format: str) -> IO[bytes]:
 def _lines(stream: IO[bytes], limits: Limits, budget: int) -> Iterator[bytes]:
     rest, decoded = b"", 0
     while chunk := stream.read(1 << 20):
+        if not decoded and (code := file_start_problem(chunk[:4])):
+            raise UnreadableFileError(code)
         decoded += len(chunk)
         if decoded > budget:
             raise UnreadableFileError("E112")
@@ -154,16 +163,7 @@ def _lines(stream: IO[bytes], limits: Limits, budget: int) -> Iterator[bytes]:
         yield rest
 
 
-def json_object(line: bytes) -> dict[str, Any] | object:
-    """One line as a JSON object, or BAD_ROW."""
-    try:
-        raw = orjson.loads(line)
-    except (orjson.JSONDecodeError, RecursionError):
-        return BAD_ROW
-    return raw if isinstance(raw, dict) else BAD_ROW
-
-
-def _parquet_batches(stream: IO[bytes], size: int, limits: Limits) -> Iterator[tuple[int, list[dict[str, Any] | object]]]:
+def _parquet_batches(stream: IO[bytes], size: int, limits: Limits) -> Iterator[tuple[int, list[dict[str, Any] | str]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -178,11 +178,8 @@ def _parquet_batches(stream: IO[bytes], size: int, limits: Limits) -> Iterator[t
         thrift_string_size_limit=16 << 20,
         thrift_container_size_limit=1 << 20,
     ) as file:
-        expected, found = record_schema(), file.schema_arrow
-        if sorted(found.names) != sorted(expected.names) or any(
-            not found.field(name).type.equals(expected.field(name).type) for name in expected.names
-        ):
-            raise UnreadableFileError("E108")
+        if fields := column_differences(file.schema_arrow, record_schema()):
+            raise UnreadableFileError("E108", fields)
         for batch in file.iter_batches(batch_size=limits.batch_rows, use_threads=False):
             decoded += batch.nbytes
             if decoded > limits.decoded_bytes(size) or batch.nbytes > limits.batch_bytes * 4:
@@ -199,6 +196,6 @@ def _without_absent(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_rows(stream: IO[bytes], size: int, file_format: str, limits: Limits) -> Iterator[Row]:
-    """Rows of one data file, counted from 1: a dict each, or BAD_ROW. Raises as `check_rows` does, or what a library raises."""
+    """Rows of one data file, counted from 1: a dict each, or a finding code. Raises as `check_rows` does, or what a library raises."""
     for first, batch in _batches(stream, size, file_format, limits):
         yield from enumerate(batch, start=first)

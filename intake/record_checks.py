@@ -1,16 +1,19 @@
 """Checks of one record: the pydantic declaration first, then what holds between its fields. All findings, never a value."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from schemas.codes import code_lists, domains
+from intake.text_checks import id_problem, misspelling, text_problem
+from schemas.codes import Coded, code_lists, domains
 from schemas.periods import Quarter
-from schemas.record import AnyRecord, InteractionRecord, model_for
+from schemas.record import RECORD_MODELS, AnyRecord, Correction, InteractionRecord, Turn, model_for
 
 _CODE_OF_TYPE = {
     "missing": "E202",
@@ -30,56 +33,99 @@ _CODE_OF_TYPE = {
     "value_error": "E209",
 }
 
+MOST_PROBLEMS = 20  # of one record; more would say nothing more
+MOST_KEYS = 64  # of one object; no object of the contract has half as many
+FUTURE_TOLERANCE = timedelta(minutes=15)  # clocks differ
+
+_NUMBER = re.compile(r"\s*[+-]?\d+(\.\d+)?([eE][+-]?\d+)?\s*", re.ASCII)
+_BEYOND_INTEGERS = 2.0**63  # the parser gives an integer beyond 64 bits as a float
+
 Problem = tuple[str, str]
 """A finding code and the field that it is about."""
 
 
 @dataclass(frozen=True)
 class RecordContext:
-    """What a record is checked against besides itself: the manifest's strata and period, the registration."""
+    """What a record is checked against besides itself: the manifest's strata and period, the registration, the clock."""
 
     strata: frozenset[str]
     start: datetime
     end: datetime
     synthetic: bool | None  # None: the registration is not known here
+    now: datetime | None = None  # None: nothing is in the future
+
+    def is_future(self, record: InteractionRecord) -> bool:
+        """Whether a record begins after the clock. Simulated ones may lie anywhere in their period."""
+        if self.now is None or record.started_at <= self.now + FUTURE_TOLERANCE:
+            return False
+        return record.origin != "synthetic" or record.started_at >= self.end
 
 
 def parse_record(raw: dict[str, Any]) -> tuple[AnyRecord | None, list[Problem]]:
-    """The record, or the problems for which it is none. Problems name fields of the contract only."""
+    """The record, or the problems for which it is none, at most MOST_PROBLEMS. Problems name fields of the contract only."""
     model = model_for(raw)
     if model is None:
         return None, [_status_problem(raw)]
+    if len(raw) > MOST_KEYS:
+        return None, [("E203", "?")]
     try:
         return model.model_validate(raw), []
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False)
-    return None, _problems(details)
+        problems = problems_of(error)
+    return None, problems
 
 
 def problems_of(error: ValidationError) -> list[Problem]:
-    """Codes and field paths of a validation error of any contract model, without its values."""
-    return _problems(error.errors(include_url=False, include_context=False))
-
-
-def _problems(details: list[ErrorDetails]) -> list[Problem]:
-    return [(_code(d["type"], d["input"]), _path(d["loc"], unknown=d["type"] == "extra_forbidden")) for d in details]
+    """Codes and field paths of a validation error of any contract model, without its values; at most MOST_PROBLEMS."""
+    details = error.errors(include_url=False)[:MOST_PROBLEMS]
+    return [(_code(d), _path(d["loc"], unknown=d["type"] == "extra_forbidden")) for d in details]
 
 
 def _status_problem(raw: dict[str, Any]) -> Problem:
     field = "scope" if raw.get("record_status") == "withdrawal" else "record_status"
     if field not in raw:
         return "E202", field
-    return ("E208" if raw[field] is None else "E205" if isinstance(raw[field], str) else "E204"), field
+    value = raw[field]
+    if not isinstance(value, str):
+        return ("E208" if value is None else "E204"), field
+    permitted = code_lists()["withdrawal_scope" if field == "scope" else field]
+    return misspelling(value, permitted.__contains__) or "E205", field
 
 
-def _code(kind: str, value: Any) -> str:
-    if kind in _CODE_OF_TYPE:
-        if value is None and kind in ("literal_error", "value_error"):
-            return "E208"
-        if kind == "literal_error" and not isinstance(value, str):
-            return "E204"
+def _code(detail: ErrorDetails) -> str:
+    kind, value = detail["type"], detail["input"]
+    if kind == "missing" or kind == "extra_forbidden":
         return _CODE_OF_TYPE[kind]
-    return "E208" if value is None else "E204"
+    if value is None:
+        return "E208"
+    if kind == "literal_error":
+        return _code_of_literal(value, _field_path(detail["loc"]))
+    if kind == "string_pattern_mismatch" and isinstance(value, str):
+        return misspelling(value, _matching(detail["ctx"]["pattern"])) or "E220"
+    if kind in _CODE_OF_TYPE:
+        return _CODE_OF_TYPE[kind]
+    return _code_of_type(kind, value)
+
+
+def _matching(pattern: str) -> Callable[[str], bool]:
+    compiled = re.compile(pattern)
+    return lambda value: compiled.fullmatch(value) is not None
+
+
+def _code_of_literal(value: Any, path: str) -> str:
+    if not isinstance(value, str):
+        return "E237" if isinstance(value, int | float) and not isinstance(value, bool) else "E204"
+    return misspelling(value, _permitted().get(path, frozenset()).__contains__) or "E205"
+
+
+def _code_of_type(kind: str, value: Any) -> str:
+    if kind in ("int_type", "float_type") and isinstance(value, str):
+        return "E237" if _NUMBER.fullmatch(value[:64]) else "E204"
+    if kind in ("int_type", "int_from_float") and isinstance(value, float) and abs(value) >= _BEYOND_INTEGERS:
+        return "E207"
+    if kind == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
+        return "E237"
+    return "E204"
 
 
 def _path(location: tuple[int | str, ...], unknown: bool) -> str:
@@ -91,22 +137,65 @@ def _path(location: tuple[int | str, ...], unknown: bool) -> str:
     return path
 
 
+def _field_path(location: Iterable[int | str]) -> str:
+    return ".".join(step for step in location if isinstance(step, str))
+
+
+@cache
+def _permitted() -> Mapping[str, frozenset[str]]:
+    """The codes of each coded field of a record, by its path without places in lists."""
+    return {path: codes for model in RECORD_MODELS for path, codes in _coded_fields(model, "")}
+
+
+def _coded_fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, frozenset[str]]]:
+    for name, field in model.model_fields.items():
+        for kind in (field.annotation, *field.metadata, *_inner(field.annotation)):
+            if isinstance(kind, Coded):
+                yield prefix + name, frozenset(code_lists()[kind.list_name])
+            elif isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _coded_fields(kind, f"{prefix}{name}.")
+
+
+def _inner(annotation: Any) -> Iterator[Any]:
+    for argument in get_args(annotation):
+        yield argument
+        yield from _inner(argument)
+
+
 def check_record(record: AnyRecord, context: RecordContext) -> list[Problem]:
-    """Problems between the fields of a record that is sound field by field."""
+    """Problems between the fields of a record that is sound field by field, and warnings (W3xx) about its texts.
+
+    At most MOST_PROBLEMS, the graver ones first.
+    """
+    found = [] if record.record_id.isalnum() and record.record_id.isascii() else list(_id("record_id", record.record_id))
     if not isinstance(record, InteractionRecord):
-        return []
-    return [
-        *_frame(record, context),
-        *_risk(record),
-        *_interventions(record),
-        *_turns(record),
-        *_repeats(record),
-        *(_domain(record) if len(domains()) > 1 else ()),
-    ]
+        superseded = getattr(record, "supersedes", None)
+        return found if superseded is None else [*found, *_id("supersedes", superseded)]
+    found += _frame(record, context)
+    present = shows_risk(record)
+    risk = record.risk
+    if present or risk.first_turn is not None or risk.peak_turn is not None:
+        found += _risk(record, present)
+    if present or record.interventions:
+        found += _interventions(record, present)
+    if record.turns:
+        found += _turns(record.turns, record.n_turns)
+    found += _repeats(record)
+    if len(domains()) > 1:
+        found += _domain(record)
+    return found[:MOST_PROBLEMS]
+
+
+def _id(field: str, value: str) -> Iterator[Problem]:
+    code = id_problem(value)
+    if code:
+        yield code, field
 
 
 def _frame(record: InteractionRecord, context: RecordContext) -> Iterator[Problem]:
-    if record.record_status == "new" and not context.start <= record.started_at < context.end:
+    if context.is_future(record):
+        yield "E230", "started_at"
+    elif record.record_status == "new" and not context.start <= record.started_at < context.end:
         yield "E210", "started_at"
     if record.selection_stratum not in context.strata:
         yield "E216", "selection_stratum"
@@ -114,51 +203,72 @@ def _frame(record: InteractionRecord, context: RecordContext) -> Iterator[Proble
         yield "E224", "origin"
     if record.person.age_band == "under_13" and any(turn.text for turn in record.turns):
         yield "E217", "turns"
-    superseded = getattr(record, "supersedes_started_at", None)
-    if superseded is not None and Quarter.of(superseded) != Quarter.of(record.started_at):
-        yield "E211", "supersedes_started_at"
+    if isinstance(record, Correction):
+        yield from _id("supersedes", record.supersedes)
+        if Quarter.of(record.supersedes_started_at) != Quarter.of(record.started_at):
+            yield "E211", "supersedes_started_at"
+
+
+_NO_RISK = frozenset({"none", "unknown"})
 
 
 def shows_risk(record: InteractionRecord) -> bool:
     """Whether any of ideation, behaviour or self-injury is present."""
     risk = record.risk
-    return any(level not in ("none", "unknown") for level in (risk.ideation, risk.behavior, risk.nssi))
+    return risk.ideation not in _NO_RISK or risk.behavior not in _NO_RISK or risk.nssi not in _NO_RISK
 
 
-def _risk(record: InteractionRecord) -> Iterator[Problem]:
-    risk, present = record.risk, shows_risk(record)
-    if (risk.first_turn is None) == present:
+def _risk(record: InteractionRecord, present: bool) -> Iterator[Problem]:
+    first, peak = record.risk.first_turn, record.risk.peak_turn
+    if (first is None) == present:
         yield "E212", "risk.first_turn"
-    if (risk.peak_turn is None) == present:
-        yield "E212", "risk.peak_turn"
-    in_order = (risk.first_turn or 0) <= (risk.peak_turn or 0) <= record.n_turns
-    if risk.first_turn is not None and risk.peak_turn is not None and not in_order:
+    if (peak is None) == present or (first is not None and peak is not None and not first <= peak <= record.n_turns):
         yield "E212", "risk.peak_turn"
 
 
-def _interventions(record: InteractionRecord) -> Iterator[Problem]:
-    interventions = record.interventions
-    if not interventions and shows_risk(record):
+def _interventions(record: InteractionRecord, present: bool) -> Iterator[Problem]:
+    interventions, n_turns = record.interventions, record.n_turns
+    if not interventions and present:
         yield "E213", "interventions"
+    kinds, last = _outcome_values(record.domain), 0
     for i, intervention in enumerate(interventions):
-        if intervention.type == "no_intervention" and (len(interventions) > 1 or intervention.turn != record.risk.peak_turn):
+        turn = intervention.turn
+        if intervention.type == "no_intervention" and (len(interventions) > 1 or turn != record.risk.peak_turn):
             yield "E213", f"interventions[{i}].type"
-        if intervention.turn > record.n_turns or (i and intervention.turn < interventions[i - 1].turn):
+        if turn > n_turns or turn < last:
             yield "E215", f"interventions[{i}].turn"
-        kinds = domains()[record.domain].outcome_values
+        last = turn
+        seen = set[tuple[str, str]]()
         for j, outcome in enumerate(intervention.outcomes):
             if outcome.value not in kinds.get(outcome.kind, ()):
                 yield "E214", f"interventions[{i}].outcomes[{j}].value"
-        if len({(o.kind, o.window) for o in intervention.outcomes}) < len(intervention.outcomes):
+            seen.add((outcome.kind, outcome.window))
+        if len(seen) < len(intervention.outcomes):
             yield "E222", f"interventions[{i}].outcomes"
 
 
-def _turns(record: InteractionRecord) -> Iterator[Problem]:
+@cache
+def _outcome_values(domain: str) -> Mapping[str, frozenset[str]]:
+    return {kind: frozenset(values) for kind, values in domains()[domain].outcome_values.items()}
+
+
+def _turns(turns: list[Turn], n_turns: int) -> Iterator[Problem]:
     last = 0
-    for i, turn in enumerate(record.turns):
-        if not last < turn.index <= record.n_turns:
+    for i, turn in enumerate(turns):
+        if not last < turn.index <= n_turns:
             yield "E215", f"turns[{i}].index"
         last = turn.index
+    if text_problem("\n".join([turn.text for turn in turns])):
+        yield from _texts(turns)
+
+
+def _texts(turns: list[Turn]) -> Iterator[Problem]:
+    told = set[str]()
+    for i, turn in enumerate(turns):
+        code = text_problem(turn.text)
+        if code and code not in told:  # once a record: the first text that has it
+            told.add(code)
+            yield code, f"turns[{i}].text"
 
 
 def _repeats(record: InteractionRecord) -> Iterator[Problem]:
@@ -168,7 +278,7 @@ def _repeats(record: InteractionRecord) -> Iterator[Problem]:
         ("failure_modes", record.failure_modes),
     )
     for field, codes in listed:
-        if len(set(codes)) < len(codes):
+        if len(codes) > 1 and len(set(codes)) < len(codes):
             yield "E222", field
 
 

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
+from intake.file_checks import FEW_ROWS, differing_files
 from intake.limits import DEFAULT_LIMITS, Limits
 from intake.manifest_checks import ReadManifest, file_findings, read_manifest
 from intake.reading import CheckedRows, UnreadableFileError, check_rows
@@ -82,7 +83,9 @@ def validate_submission(
                 yield checked
 
     with Settlement(manifest.company, period_quarter(manifest), None) as settlement:
-        check_records(report, reader, settlement, record_context(manifest, None, now), limits, progress=progress)
+        check_records(
+            report, reader, settlement, record_context(manifest, None, now or datetime.now(UTC)), limits, progress=progress
+        )
     return report
 
 
@@ -122,14 +125,16 @@ def check_records(
         raise InternalError("Records were to be checked without a manifest.")
     files = report.read.manifest.files
     most_bad = max(limits.hopeless_rows, int(limits.max_rejected_share * sum(file.records for file in files)))
+    shared_faults = dict[str, list[str]]()  # of each file with enough rows
     for number, file in enumerate(files):
-        rows, code = 0, ""
+        rows, code, of_file = 0, "", list[tuple[str, str]]()
         try:
             for checked in reader(number, context):
                 if checked.rows > file.records:
                     code = "E106"
                     break
                 rows = checked.rows
+                of_file += [(told, name) for row, told, name in checked.problems if not row]
                 _count_problems(report, file.path, checked, limits)
                 take(checked, settlement.add(checked.sound))
                 if report.quarantined > most_bad:
@@ -140,10 +145,14 @@ def check_records(
             code = error.code
         if not code and rows != file.records:
             code = "E106"
-        if code:
+        if code and code not in dict(of_file):
             report.add(Finding(code, file.path, 0, "records" if code == "E106" else ""), limits)
+        if rows >= FEW_ROWS:
+            shared_faults[file.path] = [name for told, name in of_file if told == "W308"]
         report.records += rows
         progress(file.bytes)
+    for path, name in differing_files(shared_faults):
+        report.add(Finding("W309", path, 0, name), limits)
     settlement.settle()
     report.quarter, report.new_users = settlement.quarter, settlement.new_users
     for problem in settlement.problems():

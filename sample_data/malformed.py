@@ -78,7 +78,7 @@ def _acted(record: Record) -> bool:
     return bool(record["interventions"]) and record["interventions"][0]["type"] != "no_intervention"
 
 
-# E201: what is no JSON object. Only a line of JSON can be that.
+# E201 and E231 to E236: what is no sound JSON object. Only a line of JSON can be that.
 @_kind("line_cut_off", "E201", jsonl_only=True)
 def _line_cut_off(s: Situation) -> bytes:
     return orjson.dumps(s.record)[:-40]
@@ -89,33 +89,60 @@ def _line_is_a_list(s: Situation) -> bytes:
     return orjson.dumps([s.record])
 
 
-@_kind("not_a_number", "E201", jsonl_only=True)
+@_kind("not_a_number", "E232", jsonl_only=True)
 def _not_a_number(s: Situation) -> bytes:
     s.record["n_turns"] = "NAN"
     return orjson.dumps(s.record).replace(b'"NAN"', b"NaN")
 
 
-@_kind("not_utf8", "E201", jsonl_only=True)
+@_kind("not_utf8", "E233", jsonl_only=True)
 def _not_utf8(s: Situation) -> bytes:
     s.record["user_pseudonym"] = "MARK"
     return orjson.dumps(s.record).replace(b"MARK", b"u\xff\xfe")
 
 
-@_kind("lone_surrogate", "E201", jsonl_only=True)
+@_kind("lone_surrogate", "E233", jsonl_only=True)
 def _lone_surrogate(s: Situation) -> bytes:
     s.record["user_pseudonym"] = "MARK"
     return orjson.dumps(s.record).replace(b"MARK", rb"u\ud800")
 
 
-@_kind("byte_order_mark", "E201", jsonl_only=True)
+@_kind("byte_order_mark", "E235", jsonl_only=True)
 def _byte_order_mark(s: Situation) -> bytes:
     return b"\xef\xbb\xbf" + orjson.dumps(s.record)
 
 
-@_kind("deep_nesting", "E201", jsonl_only=True)
+@_kind("deep_nesting", "E234", jsonl_only=True)
 def _deep_nesting(s: Situation) -> bytes:
     s.record["turns"] = "MARK"
     return orjson.dumps(s.record).replace(b'"MARK"', b"[" * 5_000 + b"]" * 5_000)
+
+
+@_kind("number_over_all_floats", "E232", jsonl_only=True)
+def _number_over_all_floats(s: Situation) -> bytes:
+    s.record["n_turns"] = "BIG"
+    return orjson.dumps(s.record).replace(b'"BIG"', b"1e400")
+
+
+@_kind("number_beyond_64_bits", "E207", jsonl_only=True)
+def _number_beyond_64_bits(s: Situation) -> bytes:
+    s.record["n_turns"] = "BIG"
+    return orjson.dumps(s.record).replace(b'"BIG"', b"1" + b"0" * 30)
+
+
+@_kind("blank_line", "E236", jsonl_only=True)
+def _blank_line(s: Situation) -> bytes:
+    return b" "
+
+
+@_kind("key_twice", "E231", jsonl_only=True)
+def _key_twice(s: Situation) -> bytes:
+    return orjson.dumps(s.record)[:-1] + b',"n_turns":1}'
+
+
+@_kind("nested_key_twice", "E231", jsonl_only=True)
+def _nested_key_twice(s: Situation) -> bytes:
+    return orjson.dumps(s.record).replace(b'"person":{', b'"person":{"reg\\u0069on" : "unknown",')
 
 
 @_kind("field_missing", "E202", jsonl_only=True)
@@ -133,16 +160,28 @@ def _nested_field_missing(s: Situation) -> Record:
 _set("field_unknown", "E203", "sentiment", "low", jsonl_only=True)
 _set("nested_field_unknown", "E203", "person.given_name", "withheld", jsonl_only=True)
 _set("supersedes_in_new", "E203", "supersedes", "r0")
-_set("number_as_text", "E204", "n_turns", "12", jsonl_only=True)
+_set("number_as_text", "E237", "n_turns", "12", jsonl_only=True)
+_set("id_as_number", "E237", "record_id", 4_711, jsonl_only=True)
+_set("code_as_number", "E237", "human_review", 3, jsonl_only=True)
 _set("number_as_bool", "E204", "n_turns", True, jsonl_only=True)
 _set("number_with_fraction", "E204", "n_turns", 12.0, jsonl_only=True)
 _set("struct_as_text", "E204", "risk", "high", jsonl_only=True)
 _set("list_as_null", "E208", "failure_modes", None, jsonl_only=True)
 _set("code_unknown", "E205", "event_class", "catastrophe")
-_set("code_by_case", "E205", "human_review", "None")
-_set("code_with_a_space", "E205", "human_review", "none ")
-_set("code_with_a_look_alike_letter", "E205", "human_review", "n\u043ene")
-_set("code_with_an_invisible_character", "E205", "human_review", "none\u200b")
+_set("code_by_case", "E229", "human_review", "None")
+_set("code_with_a_space", "E229", "human_review", "none ")
+_set("code_with_a_look_alike_letter", "E228", "human_review", "n\u043ene")
+_set("code_with_an_invisible_character", "E227", "human_review", "none\u200b")
+_set("code_in_full_width", "E228", "human_review", "\uff4e\uff4f\uff4e\uff45")
+_set("code_with_a_control_character", "E226", "human_review", "no\x00ne")
+_set("listed_code_by_case", "E229", "failure_modes", ["False_Alarm"])
+_set("region_in_lower_case", "E229", "person.region", "fr")
+_set("status_by_case", "E229", "record_status", "NEW")
+_set("id_with_a_control_character", "E226", "record_id", "r\x1b1")
+_set("id_with_a_change_of_direction", "E227", "record_id", "r\u202e1")
+_set("id_with_an_invisible_character", "E227", "record_id", "r\u200b1")
+_set("id_with_a_space_behind", "E227", "record_id", "r1 ")
+_set("id_not_in_nfc", "E227", "record_id", "re\u0301")
 _set("listed_code_unknown", "E205", "failure_modes", ["unhelpful"])
 _set("status_unknown", "E205", "record_status", "update")
 _set("record_id_too_long", "E206", "record_id", "r" * 65)
@@ -150,11 +189,13 @@ _set("record_id_empty", "E206", "record_id", "")
 _set("pseudonym_empty", "E206", "user_pseudonym", "")
 _set("turns_over_the_limit", "E207", "n_turns", 100_001)
 _set("number_far_over_the_limit", "E207", "n_turns", 2**60, jsonl_only=True)
+_set("null_in_a_list", "E208", "failure_modes", [None], jsonl_only=True)
 _set("null_not_permitted", "E208", "event_class", None, jsonl_only=True)
 _set("time_without_zone", "E209", "started_at", "2026-01-15T10:00:00", jsonl_only=True)
 _set("time_of_no_day", "E209", "started_at", "2026-02-30T10:00:00Z", jsonl_only=True)
 _set("time_in_nanoseconds", "E209", "started_at", "2026-01-15T10:00:00.123456789Z", jsonl_only=True)
 _set("time_as_a_number", "E209", "started_at", 1_768_471_200, jsonl_only=True)
+_set("time_in_the_future", "E230", "started_at", "2999-01-15T10:00:00Z")
 _set("stratum_undeclared", "E216", "selection_stratum", "undeclared")
 _set("pattern_of_region", "E220", "person.region", "usa")
 _set("pattern_of_language", "E220", "person.language", "en-US")
@@ -174,6 +215,14 @@ def _text_too_long(s: Situation) -> Record | None:
     if s.record["person"]["age_band"] == "under_13":
         return None
     s.record["turns"] = [{"index": 1, "role": "user", "text": "low " * (MAX_TURN_CHARACTERS // 4) + "."}]
+    return s.record
+
+
+@_kind("control_character_in_a_text", "E226")
+def _control_character_in_a_text(s: Situation) -> Record | None:
+    if s.record["person"]["age_band"] == "under_13":
+        return None
+    s.record["turns"] = [{"index": 1, "role": "user", "text": "I feel\x07 low today."}]
     return s.record
 
 

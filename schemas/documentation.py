@@ -26,21 +26,22 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 _LIMITS = ("pattern", "minLength", "maxLength", "minimum", "exclusiveMinimum", "maximum", "minItems")
 
 
-def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> tuple[dict[str, Any], bool, bool]:
-    """The schema without null, list and reference around it: (schema, nullable, list)."""
-    nullable = many = False
+def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> tuple[dict[str, Any], bool, str]:
+    """The schema without null, list and reference around it: (schema, nullable, how the list is said, empty where none)."""
+    nullable, many = False, ""
     while True:
         if "anyOf" in schema:
             nullable, schema = True, schema["anyOf"][0]
         elif "$ref" in schema:
             schema = definitions[schema["$ref"].rsplit("/", 1)[1]]
         elif schema.get("type") == "array":
-            many, schema = True, schema["items"]
+            many = f"list (at most `{schema['maxItems']}`) of " if "maxItems" in schema else "list of "
+            schema = schema["items"]
         else:
             return schema, nullable, many
 
 
-def _type_name(schema: dict[str, Any], nullable: bool, many: bool) -> str:
+def _type_name(schema: dict[str, Any], nullable: bool, many: str) -> str:
     if "const" in schema:
         name = f"`{schema['const']}`"
     elif "enum" in schema:
@@ -50,7 +51,7 @@ def _type_name(schema: dict[str, Any], nullable: bool, many: bool) -> str:
     else:
         rules = [f"{rule} `{schema[rule]}`" for rule in _LIMITS if rule in schema]
         name = str(schema["type"]) + (f" ({', '.join(rules)})" if rules else "")
-    return f"{'list of ' if many else ''}{name}{' or null' if nullable else ''}"
+    return f"{many}{name}{' or null' if nullable else ''}"
 
 
 def _fields(model: type[BaseModel]) -> list[tuple[str, str, str]]:

@@ -48,6 +48,8 @@ _ALL = [
     ("E114", "submission id used before", "Another submission with this id and other content was accepted.", "Choose a new submission_id; corrections are records of their own."),
     ("E115", "second pseudonym key in a quarter", "Another pseudonym_key_id was accepted for the same quarter: it would split users.", "Use one pseudonym key a quarter."),
     ("E116", "strata named twice", "Two selection entries have the same stratum, or two files the same path.", "Name each stratum and file once."),
+    ("E117", "quarter no longer held", "The time for which records of this quarter may be held is over, or they were purged.", "Nothing more can be sent, corrected or withdrawn for this quarter."),
+    ("E118", "over the quota", "With this submission the company would be over what its registration permits.", "Ask the convener for a larger quota, or send less."),
     ("E119", "file is not UTF-8", "The file begins as UTF-16 or UTF-32, or with zero bytes, where JSON Lines are UTF-8.", "Write the file as UTF-8 without a byte-order mark."),
     # One record is quarantined.
     ("E201", "record is not a JSON object", "The line is not valid JSON, or not an object.", "Write one JSON object a line, UTF-8."),

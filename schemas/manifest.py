@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from schemas.canonical import canonical_json
 from schemas.codes import Coded
-from schemas.fields import Contract, Sha256, Slug
+from schemas.fields import FIRST_FAULT_ONLY, Contract, Sha256, Slug
 
 CONTRACT_VERSION = "1.0.0"
 MANIFEST_NAME = "manifest.json"
@@ -58,8 +58,12 @@ class Manifest(Contract):
     )
     pseudonym_key_id: Slug = Field(description="the key behind `user_pseudonym`, one a quarter")
     pseudonym_unit: Annotated[str, Coded("pseudonym_unit")] = Field(description="what a pseudonym names")
-    selection: Annotated[list[Selection], Field(min_length=1)] = Field(description="how conversations were selected")
-    files: Annotated[list[DataFile], Field(min_length=1)] = Field(description="the data files")
+    selection: Annotated[list[Selection], Field(min_length=1, max_length=1_000), FIRST_FAULT_ONLY] = Field(
+        description="how conversations were selected"
+    )
+    files: Annotated[list[DataFile], Field(min_length=1, max_length=10_000), FIRST_FAULT_ONLY] = Field(
+        description="the data files"
+    )
     attestations: Attestations = Field(description="what the company attests")
     tier: Annotated[str, Coded("tier")] = Field(description="`records`; `aggregates` is refused until that tier exists")
     key_id: Slug = Field(description="the signing key, as registered")

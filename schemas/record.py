@@ -6,7 +6,12 @@ from pydantic import Field
 
 from schemas.codes import Coded
 from schemas.fields import (
+    FIRST_FAULT_ONLY,
+    MAX_INTERVENTIONS,
+    MAX_OUTCOMES,
+    MAX_TURNS,
     Contract,
+    FewCodes,
     Language,
     Pseudonym,
     RecordId,
@@ -53,7 +58,9 @@ class Risk(Contract):
     behavior_recency: Annotated[str, Coded("behavior_recency")] = Field(description="when the behaviour took place")
     nssi: Annotated[str, Coded("nssi")] = Field(description="non-suicidal self-injury")
     imminence: Annotated[str, Coded("imminence")] = Field(description="how near the risk is")
-    speech_form: list[Annotated[str, Coded("speech_form")]] = Field(description="how the risk was put into words")
+    speech_form: Annotated[list[Annotated[str, Coded("speech_form")]], FewCodes] = Field(
+        description="how the risk was put into words"
+    )
     subject: Annotated[str, Coded("subject")] = Field(description="whose risk it is")
     first_turn: TurnNumber | None = Field(description="turn in which risk first showed; null exactly where none or unknown")
     peak_turn: TurnNumber | None = Field(description="turn of the peak; null exactly where none or unknown")
@@ -64,7 +71,7 @@ class Risk(Contract):
 class Evasion(Contract):
     """Rephrasing around safeguards."""
 
-    tactics: list[Annotated[str, Coded("tactic")]] = Field(description="tactics of rephrasing")
+    tactics: Annotated[list[Annotated[str, Coded("tactic")]], FewCodes] = Field(description="tactics of rephrasing")
     bypassed: Annotated[str, Coded("bypassed")] = Field(description="whether a safeguard was got around")
 
 
@@ -93,7 +100,7 @@ class Intervention(Contract):
     layer: Annotated[str, Coded("layer")] = Field(description="which layer of the product acted")
     ideation_at: Annotated[str, Coded("ideation")] = Field(description="ideation just before it")
     imminence_at: Annotated[str, Coded("imminence")] = Field(description="imminence just before it")
-    outcomes: list[Outcome] = Field(description="what was seen after it")
+    outcomes: Annotated[list[Outcome], FIRST_FAULT_ONLY] = Field(max_length=MAX_OUTCOMES, description="what was seen after it")
 
 
 class InteractionRecord(Contract):
@@ -113,9 +120,11 @@ class InteractionRecord(Contract):
     risk: Risk = Field(description="peak risk, inferred from text")
     evasion: Evasion = Field(description="rephrasing around safeguards")
     n_turns: TurnNumber = Field(description="turns of the whole conversation")
-    turns: list[Turn] = Field(description="turns sent, all or an excerpt")
-    interventions: list[Intervention] = Field(description="interventions, in order of turn")
-    failure_modes: list[Annotated[str, Coded("failure_mode")]] = Field(description="failures seen")
+    turns: Annotated[list[Turn], FIRST_FAULT_ONLY] = Field(max_length=MAX_TURNS, description="turns sent, all or an excerpt")
+    interventions: Annotated[list[Intervention], FIRST_FAULT_ONLY] = Field(
+        max_length=MAX_INTERVENTIONS, description="interventions, in order of turn"
+    )
+    failure_modes: Annotated[list[Annotated[str, Coded("failure_mode")]], FewCodes] = Field(description="failures seen")
     human_review: Annotated[str, Coded("human_review")] = Field(description="who has reviewed the conversation")
 
 

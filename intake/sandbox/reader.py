@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _FIELD = re.compile(r"[a-z0-9_.?\[\]]{0,200}", re.ASCII)
-_EXIT = {107: "E107", 108: "E108", 112: "E112"}
+_EXIT = {107: "E107", 108: "E108", 112: "E112", 119: "E119"}
 _KINDS = frozenset(("new", "correction", "record", "user", "submission"))
 _MESSAGE_BYTES = 256 << 20
 _HEADER_BYTES = 4096

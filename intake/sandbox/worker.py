@@ -23,7 +23,7 @@ from intake.sandbox.stream import META_PROBLEMS, META_ROWS, Job, stream_schema
 from schemas.arrow import record_schema
 
 READY = 0
-_EXIT = {"E107": 107, "E108": 108, "E112": 112}
+_EXIT = {"E107": 107, "E108": 108, "E112": 112, "E119": 119}
 
 
 def main() -> int:

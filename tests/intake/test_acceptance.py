@@ -257,7 +257,7 @@ def _objects(path: Path) -> list[dict[str, Any]]:
 def json_line(line: str) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -1,11 +1,12 @@
 """The contract's rules, written here once more and apart from intake: what a simulated record must keep."""
 
+import unicodedata
 from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
-from schemas.codes import domains
+from schemas.codes import code_lists, domains
 from schemas.record import InteractionRecord, model_for
 
 _CODE_OF_ERROR = {
@@ -18,7 +19,7 @@ def broken_rules(raw: dict[str, Any], strata: set[str], start: datetime, end: da
     """Finding codes that a record earns by itself; empty for a record that is sound as far as it alone tells."""
     model = model_for(raw)
     if model is None:
-        return {"E205"}
+        return {_spelling(raw["record_status"], {"new", "correction", "withdrawal"})}
     try:
         record = model.model_validate(raw)
     except ValidationError as error:
@@ -29,7 +30,32 @@ def broken_rules(raw: dict[str, Any], strata: set[str], start: datetime, end: da
 def _code(kind: str, value: object) -> str:
     if value is None and kind != "missing":
         return "E208"
+    if kind in ("literal_error", "string_pattern_mismatch") and isinstance(value, str):
+        found = _spelling(value, {code for codes in code_lists().values() for code in codes} | {"FR"})
+        return "E220" if kind == "string_pattern_mismatch" and found == "E205" else found
+    if (kind == "int_type" and isinstance(value, str)) or (kind in ("literal_error", "string_type") and type(value) is int):
+        return "E237"
+    if isinstance(value, float) and value > 2**63:
+        return "E207"
     return _CODE_OF_ERROR.get(kind, "E204")
+
+
+def _spelling(value: str, codes: set[str]) -> str:
+    categories = {unicodedata.category(character) for character in value}
+    if "Cc" in categories or "Cf" in categories:
+        return "E226" if "Cc" in categories else "E227"
+    if value.strip().lower() in codes or value.upper() in codes:
+        return "E229"
+    return "E205" if value.isascii() else "E228"
+
+
+def _characters(r: InteractionRecord) -> set[str]:
+    found = {"E226" for t in r.turns for c in t.text if unicodedata.category(c) == "Cc" and c not in "\t\n\r"}
+    categories = {unicodedata.category(character) for character in r.record_id}
+    if "Cc" in categories:
+        return found | {"E226"}
+    odd = "Cf" in categories or r.record_id != unicodedata.normalize("NFC", r.record_id.strip())
+    return found | ({"E227"} if odd else set())
 
 
 def _between_fields(r: InteractionRecord, strata: set[str], start: datetime, end: datetime) -> set[str]:
@@ -45,7 +71,8 @@ def _between_fields(r: InteractionRecord, strata: set[str], start: datetime, end
     listed = [risk.speech_form, r.evasion.tactics, r.failure_modes]
     listed += [[f"{o.kind} {o.window}" for o in i.outcomes] for i in r.interventions]
     rules = {
-        "E210": r.record_status == "new" and not start <= r.started_at < end,
+        "E210": r.record_status == "new" and not start <= r.started_at < end and r.started_at.year < 2900,
+        "E230": r.started_at.year >= 2900,
         "E211": (superseded.year, (superseded.month - 1) // 3) != (r.started_at.year, (r.started_at.month - 1) // 3),
         "E212": (risk.first_turn is None) == present or (risk.peak_turn is None) == present or not ordered,
         "E213": bool(misplaced),
@@ -56,4 +83,4 @@ def _between_fields(r: InteractionRecord, strata: set[str], start: datetime, end
         "E222": any(len(set(codes)) < len(codes) for codes in listed),
         "E224": r.origin != "synthetic",
     }
-    return {code for code, broken in rules.items() if broken}
+    return {code for code, broken in rules.items() if broken} | _characters(r)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
 
 def _parse(line: bytes) -> Parsed:
     try:
-        found = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+        found = json.loads(line.decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
         found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8"))  # a lone surrogate has no UTF-8 form
     except (ValueError, UnicodeError, RecursionError):
         return None
@@ -30,6 +31,12 @@ def _parse(line: bytes) -> Parsed:
 
 def _refuse(constant: str) -> None:
     raise ValueError(constant)
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(float(number)):
+        raise ValueError(number)
+    return float(number)
 
 
 def read_rows(path: Path) -> list[Parsed]:

@@ -21,7 +21,13 @@ def talk(conversation: str, start: str, *messages: tuple[int, str, str | None]) 
     """Messages of a conversation: seconds after its start, author, text. Ids count over all conversations."""
     for number, (seconds, author, text) in enumerate(messages, start=1):
         at = datetime.fromisoformat(start) + timedelta(seconds=seconds)
-        yield {"id": f"{int(conversation[1:]):02}{number:02}", "conversation": conversation, "at": at, "author": author, "text": text}
+        yield {
+            "id": f"{int(conversation[1:]):02}{number:02}",
+            "conversation": conversation,
+            "at": at,
+            "author": author,
+            "text": text,
+        }
 
 
 def person(conversation: str, user: str, **more: Any) -> dict[str, Any]:
@@ -350,9 +356,7 @@ def as_bigquery(facts: Facts, folder: Path) -> None:
     def messages(c: dict[str, Any]) -> list[dict[str, Any]]:
         mine = [m for m in facts["messages"][::-1] if m["conversation"] == c["conversation"]]
         rows = ((m["id"], moment(m["at"]), author[m["author"]], m["text"]) for m in mine)
-        return [
-            without_null({"message_id": i, "sent_at": at, "author": who, "text_redacted": text}) for i, at, who, text in rows
-        ]
+        return [without_null({"message_id": i, "sent_at": at, "author": who, "text_redacted": text}) for i, at, who, text in rows]
 
     write(
         "conversations",

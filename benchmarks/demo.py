@@ -29,7 +29,7 @@ def counted(root: Path) -> tuple[Counter[str], Counter[str]]:
     truth = json.loads((root / "made" / "truth.json").read_text(encoding="utf-8"))
     planted = Counter(row[5] for row in truth["malformed"]["rows"])
     found = Counter[str]()
-    for findings in (root / "quarantine").rglob("findings.jsonl"):
+    for findings in (root / "answers").rglob("findings.jsonl"):
         rows = {(f["code"], f["file"], f["row"]) for f in map(json.loads, findings.read_text(encoding="utf-8").splitlines())}
         found.update(code for code, _, _ in rows if code.startswith("E2"))
     return planted, found

@@ -60,9 +60,8 @@ def submit(
 
 
 def _scrubbed(folder: Path, mine: "CompanySettings | None") -> Path:
-    from flows.scrub_at_home import scrub_submission
-
     from flows.pool import packaged_config
+    from flows.scrub_at_home import scrub_submission
     from intake.settings import read_signing_key
 
     if mine is None:

@@ -16,6 +16,8 @@ from schemas.errors import UsageError
 INCOMING, ANSWERS = "in", "out"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 RECEIPT_NAME = "receipt.json"
+TEMPORARY = ".sending-"
+"""Begins the names of files that are being written: they lie beside the submissions, never in one."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -31,6 +33,9 @@ class Entry:
 
 class Drop(ABC):
     """A place in a store. Paths are our own, relative, with `/`. Every method raises TransportError by kind, quoting nothing."""
+
+    tick = 1.0
+    """Seconds between two moments that the store's clock tells apart."""
 
     @abstractmethod
     def entries(self, folder: str, most: int) -> list[Entry]:

@@ -9,16 +9,17 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from intake.drop import Drop, Entry
+from intake.drop import TEMPORARY, Drop, Entry
 from intake.store_errors import guarded_store
 
-TEMPORARY = ".sending-"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 class LocalDrop(Drop):
     """See Drop. The folder itself must be there: a wrong path is no new drop."""
+
+    tick = 0.0
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -60,10 +61,11 @@ class LocalDrop(Drop):
             if error.errno not in (*_ABSENT, errno.ENXIO):
                 raise
             return None
+        status = os.fstat(opened)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+            os.close(opened)
+            return None
         with os.fdopen(opened, "rb") as stream:
-            status = os.fstat(opened)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > most:
-                return None
             data = stream.read(most + 1)
         return data if len(data) <= most else None
 

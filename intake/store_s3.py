@@ -82,10 +82,14 @@ class S3Drop(Drop):
         """See Drop."""
         keys = [{"Key": f"{self._prefix}{folder}/{name}"} for name in names]
         for start in range(0, len(keys), _PAGE):
-            self._call("delete_objects", Delete={"Objects": keys[start : start + _PAGE], "Quiet": True})
+            done = self._call("delete_objects", Delete={"Objects": keys[start : start + _PAGE], "Quiet": True})
+            if codes := {error.get("Code") for error in done.get("Errors", ())} - {"NoSuchKey"}:
+                raise PermissionError if "AccessDenied" in codes else OSError
 
+    @guarded_store
     def remove_folder(self, folder: str) -> None:
-        """See Drop. A name that begins no other name is gone by itself."""
+        """See Drop. Some stores keep folders beneath, which are listed though nothing is in them."""
+        self._call("delete_object", Key=f"{self._prefix}{folder}/")
 
     def _call(self, method: str, **named: Any) -> Any:
         return self._fs.call_s3(method, Bucket=self._bucket, **named)

@@ -1,5 +1,6 @@
 """A drop behind an SFTP server. Its host key must be known beforehand; a file is written beside and then renamed."""
 
+import errno
 import os
 import secrets
 import stat
@@ -10,9 +11,8 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from intake.drop import Drop, Entry
+from intake.drop import TEMPORARY, Drop, Entry
 from intake.store_errors import guarded_store, silence
-from intake.store_local import TEMPORARY
 
 _SECONDS = 20.0
 
@@ -59,7 +59,6 @@ def connect(host: str, port: int, user: str | None) -> Any:
         banner_timeout=_SECONDS,
         auth_timeout=_SECONDS,
         skip_instance_cache=True,
-        use_listings_cache=False,
     )
 
 
@@ -107,12 +106,12 @@ class SftpDrop(Drop):
         """See Drop."""
         place = PurePosixPath(path)
         self._must_be_there()
-        for folder in (*reversed(place.parent.parents), place.parent):
-            if folder.parts and self._status(folder) is None:
+        for folder in [step for step in (*reversed(place.parent.parents), place.parent) if step.parts]:
+            if self._status(folder) is None:
                 with suppress(OSError):  # another process was first
                     self._ftp.mkdir(str(self._root / folder))
-        if not self._is_folder(place.parent):
-            raise NotADirectoryError(20, "")
+            if not self._is_folder(folder):
+                raise NotADirectoryError(errno.ENOTDIR, "")
         temporary = str(self._root / place.parts[0] / f"{TEMPORARY}{secrets.token_hex(8)}")
         try:
             self._ftp.putfo(BytesIO(data), temporary, confirm=True)
@@ -162,7 +161,7 @@ class SftpDrop(Drop):
     def _must_be_there(self) -> None:
         status = self._ftp.stat(str(self._root))  # raises FileNotFoundError
         if not stat.S_ISDIR(status.st_mode or 0):
-            raise NotADirectoryError(20, "")
+            raise NotADirectoryError(errno.ENOTDIR, "")
 
 
 def _entry(name: str, status: Any) -> Entry:

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from intake.drop import INCOMING, Drop
+from intake.drop import INCOMING, TEMPORARY, Drop, as_digest
 from intake.limits import DEFAULT_LIMITS
 from intake.manifest_checks import ReadManifest, read_manifest
 from intake.own_submissions import read_receipt
@@ -22,6 +23,8 @@ from schemas.manifest import MANIFEST_NAME
 
 LEFTOVERS_AFTER_SECONDS = 24 * 3_600.0
 """Age at which a half-written file of a run that was killed is removed: no sending of one part takes so long."""
+
+_OTHERS = 200
 
 Told = Callable[[str, float], None]
 """Told the stage and the share done, 0 to 1."""
@@ -132,6 +135,7 @@ class _Sender:
             raise TransportError(
                 "Parts that were sent are not there any more.", "Another run may have sent the same: see `commons status`."
             )
+        self._wait_for_the_clock()
         self._drop.write(f"{self._place}/{MANIFEST_PART}", seal(self._manifest(), self._recipient))
         return self._sending(Outcome.SENT, len(whole))
 
@@ -163,9 +167,23 @@ class _Sender:
             _changed()
         return data
 
+    def _wait_for_the_clock(self) -> None:
+        """The pool takes in by the time of the manifest: where the store counts in seconds, no two may come in the same one."""
+        waiting = [e.name for e in self._drop.entries(INCOMING, _OTHERS) if e.is_folder and e.name != self._read.digest]
+        if not self._drop.tick or not waiting:
+            return
+        manifests = [self._drop.look(f"{INCOMING}/{name}/{MANIFEST_PART}") for name in waiting if as_digest(name)]
+        newest = max((manifest.modified for manifest in manifests if manifest), default=0.0)
+        probe = f"{TEMPORARY}{secrets.token_hex(8)}"
+        self._drop.write(f"{INCOMING}/{probe}", b"")
+        now = self._drop.look(f"{INCOMING}/{probe}")
+        self._drop.remove(INCOMING, [probe])
+        if now is not None and 0 <= newest + self._drop.tick - now.modified <= self._drop.tick:
+            time.sleep(newest + self._drop.tick - now.modified)
+
     def _remove_leftovers(self) -> None:
         old = time.time() - LEFTOVERS_AFTER_SECONDS
-        names = [e.name for e in self._drop.entries(INCOMING, 10_000) if e.name.startswith(".sending-") and e.modified < old]
+        names = [e.name for e in self._drop.entries(INCOMING, 10_000) if e.name.startswith(TEMPORARY) and e.modified < old]
         if names:
             self._drop.remove(INCOMING, names)
 

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.demo import counted
 from benchmarks.survivors import survival
 from flows.pool import Pool
 from flows.prefect_home import SETTINGS
+from schemas.at_rest import Room, decryption
 from schemas.periods import Quarter
 
 COMMONS = Path(sys.executable).parent / "commons"
@@ -97,7 +99,7 @@ def test_two_releases_each_charged_once(demo: tuple[Path, dict[str, Any]]) -> No
 
 def test_run_twice_changes_nothing_and_spends_nothing(demo: tuple[Path, dict[str, Any]]) -> None:
     root, _ = demo
-    folders = ("made", "accepted", "quarantine", "receipts", "scrubbed", "releases", "config", "keys", "secrets")
+    folders = ("made", "accepted", "answers", "drops", "scrubbed", "releases", "config", "keys", "secrets")
     before, entries = {name: tree(root / name) for name in folders}, Pool(root).ledger.entries()
     audit = Pool(root).catalogue.audit_rows()
     commons("demo", "--root", root, "--users", USERS, "--json")
@@ -163,15 +165,16 @@ def test_each_step_by_hand(server: tuple[str, Path], tmp_path: Path) -> None:
     made, root = tmp_path / "made", tmp_path / "pool"
     pooled = functools.partial(commons, api=server[0])
     commons("simulate", "--out", made, "--users", "300", "--quarters", "1", "--seed", "5")
+    config = root / "config"
+    config.mkdir(parents=True)
+    shutil.copy(made / "companies.toml", config)
+    recipient = json.loads(commons("status", "--keys", "--root", root, "--json").stdout)["pool_recipient"]
     folders = sorted(path.parent for path in made.glob("*/*/manifest.json"))
     for folder in folders:
         report = commons("validate", folder, "--json", check=False)
         assert report.returncode in (0, 11)
         assert json.loads(report.stdout)["refused"] is False
-        commons("submit", folder, "--to", root / "inbox")
-    config = root / "config"
-    config.mkdir()
-    shutil.copy(made / "companies.toml", config)
+        commons("submit", folder, "--to", root / "drops" / folder.parent.name, "--recipient", recipient)
     people = ""
     for person, role in (("olga", "operator"), ("carl", "clinical"), ("petra", "privacy")):
         public = json.loads(commons("keygen", tmp_path / f"{person}.key", "--json").stdout)["public_key"]
@@ -211,6 +214,9 @@ def leaking(server: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) 
         text_share=0.3,
     )  # fmt: skip
     simulate(made, parameters)
+    (root / "config").mkdir(parents=True)
+    shutil.copy(made / "companies.toml", root / "config")
+    recipient = json.loads(commons("status", "--keys", "--root", root, "--json").stdout)["pool_recipient"]
     printed = ""
     for manifest in sorted(made.glob("*/*/manifest.json")):
         export = manifest.parent
@@ -227,39 +233,38 @@ def leaking(server: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) 
         rewrite(export, made / "keys" / f"{export.parent.name}.key")
         report = commons("validate", export, "--json", check=False)
         printed += report.stdout + report.stderr
-        commons("submit", export, "--to", root / "inbox", check=False)
-    (root / "config").mkdir(parents=True)
-    shutil.copy(made / "companies.toml", root / "config")
+        sent = commons("submit", export, "--to", root / "drops" / export.parent.name, "--recipient", recipient, check=False)
+        printed += sent.stdout + sent.stderr
     done = commons("ingest", "--root", root, check=False, api=server[0])
     return root, server[1], printed + done.stdout + done.stderr
 
 
 def test_a_canary_is_nowhere_but_where_the_data_are(leaking: tuple[Path, Path, str]) -> None:
-    """Only `accepted/` holds text as it was sent: not logs, Prefect's rows, findings, receipts, state, scrubbed files or output."""
+    """Only `accepted/` holds text as it was sent, and that under its key: not logs, Prefect's rows, findings, receipts, state, scrubbed files or output."""
     root, prefect_home, printed = leaking
-    assert any(CANARY.encode() in p.read_bytes() or _parquet_has(p) for p in (root / "accepted").rglob("*.parquet"))
+    assert any(_parquet_has(root, p) for p in (root / "accepted").rglob("*.parquet"))
     assert CANARY not in printed.lower()
-    written = [p for p in sorted(root.rglob("*")) if p.is_file() and "accepted" not in p.relative_to(root).parts]
+    written = [p for p in sorted(root.rglob("*")) if p.is_file()]
     for path in [*written, *(p for p in sorted(prefect_home.rglob("*")) if p.is_file())]:
         assert CANARY.encode() not in path.read_bytes().lower(), path.name
-        assert path.suffix != ".parquet" or not _parquet_has(path), path.name
+    assert not any(_parquet_has(root, p) for p in (root / "scrubbed").rglob("*.parquet"))
     assert _prefect_rows(prefect_home) > 0
 
 
 def test_the_canary_test_sees_a_planted_leak(leaking: tuple[Path, Path, str]) -> None:
     root = leaking[0]
-    leak = root / "quarantine" / "leak.json"
+    leak = root / "answers" / "leak.json"
     leak.write_text(CANARY)
     with pytest.raises(AssertionError):
         test_a_canary_is_nowhere_but_where_the_data_are(leaking)
     leak.unlink()
 
 
-def _parquet_has(path: Path) -> bool:
-    found = duckdb.execute(
-        "select count(*) from read_parquet(?) t where lower(t::varchar) like ?", [str(path), f"%{CANARY}%"]
-    ).fetchone()
-    return bool(found and found[0])
+def _parquet_has(root: Path, path: Path) -> bool:
+    room, quarter, company = path.relative_to(root).parts[:3]
+    key = Pool(root).keys_at_rest.existing(Room(room), Quarter.parse(quarter), company)
+    rows = pq.ParquetFile(path, decryption_properties=decryption(key)).read().to_pylist()
+    return CANARY in str(rows).lower()
 
 
 def _prefect_rows(home: Path) -> int:

@@ -1,18 +1,20 @@
 """One user's rows never touch another's: with one user removed before intake, all others' scrubbed rows are byte-identical."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
-from submissions import json_lines, rewrite, write_lines
+from stores import send
+from submissions import accepted_rows, json_lines, rewrite, write_lines
 
-from flows.intake_steps import take_in_submission, waiting
+from flows.drops import waiting
+from flows.intake_steps import take_in_submission
 from flows.pool import Pool
 from flows.scrubbing import pending_parts, scrub_parts
-from intake.submission import submit
 from sample_data.parameters import SimulationParameters
 from sample_data.simulate import simulate
+from schemas.at_rest import Room
 
 PARAMETERS = SimulationParameters(
     seed=31, users=90, quarters=1, formats=("jsonl",), files_per_submission=1, submissions_per_quarter=1, malformed_share=0,
@@ -25,11 +27,11 @@ def scrubbed_rows(made: Path, root: Path) -> dict[tuple[str, str], dict[str, Any
     (root / "config").mkdir(parents=True)
     (root / "config" / "companies.toml").write_bytes((made / "companies.toml").read_bytes())
     for manifest in sorted(made.glob("*/*/manifest.json")):
-        submit(manifest.parent, pool.inbox)
-    for name in waiting(pool):
-        take_in_submission(pool, name)
+        send(pool, manifest.parent)
+    for arrival in waiting(pool):
+        take_in_submission(pool, *arrival)
     scrub_parts(pool, pending_parts(pool))
-    rows = [row for part in sorted(pool.scrubbed.rglob("*.parquet")) for row in pq.read_table(part).to_pylist()]
+    rows = accepted_rows(root, partial(pool.keys_at_rest.existing, Room.SCRUBBED), "scrubbed")
     # The digest of the submission names the whole export, so it changes with any user; nothing else may.
     return {(row["unit"], row["record_id"]): {k: v for k, v in row.items() if k != "submission"} for row in rows}
 

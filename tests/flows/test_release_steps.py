@@ -5,9 +5,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from stores import send
 
+from flows.drops import waiting
 from flows.guard import guarded
-from flows.intake_steps import take_in_submission, waiting
+from flows.intake_steps import take_in_submission
 from flows.pool import Pool, packaged_config
 from flows.release_steps import (
     approve_release,
@@ -17,7 +19,6 @@ from flows.release_steps import (
     publish_release,
 )
 from flows.scrubbing import pending_parts, scrub_parts, scrubbed_records
-from intake.submission import submit
 from publish.path import State
 from publish.store import state_of
 from sample_data.parameters import SimulationParameters
@@ -46,9 +47,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (config / "people.toml").write_text(people)
     pool = Pool(root)
     for manifest in sorted(made.glob("*/*/manifest.json")):
-        submit(manifest.parent, pool.inbox)
-    for name in waiting(pool):
-        take_in_submission(pool, name)
+        send(pool, manifest.parent)
+    for arrival in waiting(pool):
+        take_in_submission(pool, *arrival)
     scrub_parts(pool, pending_parts(pool))
     return root
 
@@ -159,8 +160,8 @@ def test_late_data_do_not_change_an_answer_and_the_company_is_told(pool: Pool) -
     # The keys of a simulation come from its seed: register those of the late one.
     shutil.copy(late / "companies.toml", pool.root / "config" / "companies.toml")
     again = Pool(pool.root)
-    submit(next(late.glob("alder/*")), again.inbox)
-    result = take_in_submission(again, waiting(again)[0])
+    send(again, next(late.glob("alder/*")))
+    result = take_in_submission(again, *waiting(again)[0])
     if result["decision"] == "accepted":
         assert "W303" in result["findings"]
     after = measure_release(again, QUARTER)

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import orjson
 
 from intake.counting import FORMATS, measure
 from intake.limits import DEFAULT_LIMITS
-from intake.manifest_checks import read_manifest
+from intake.manifest_checks import parse_manifest
 from intake.settings import CompanySettings, read_toml
 from schemas.errors import OutOfSpaceError, UsageError
 from schemas.findings import Finding
@@ -91,6 +90,8 @@ def read_manifest_source(source: Path, period: str | None = None) -> tuple[dict[
     if "period" not in wanted:
         findings.append(_finding("E102", "period", "Give --period, or set `period` in manifest.toml."))
     bounds = period_bounds(wanted["period"]) if isinstance(wanted.get("period"), str) else None
+    if bounds is None and "period" in wanted:
+        findings.append(_finding("E110", "period"))
     if bounds is not None and isinstance(wanted.get("pseudonym_key_id"), str):
         quarter = str(Quarter.of(bounds[0])).lower()
         wanted["pseudonym_key_id"] = wanted["pseudonym_key_id"].replace("{quarter}", quarter)
@@ -121,9 +122,7 @@ def sign_manifest(folder: Path, manifest: dict[str, Any], signing_key: bytes) ->
         manifest = orjson.loads(orjson.dumps(manifest))  # TOML has values that JSON has not: times, infinity, huge numbers
     except (TypeError, ValueError):
         return None, [_finding("E102")]
-    with tempfile.TemporaryDirectory() as scratch:
-        _write(Path(scratch), manifest | {"signature": _NO_SIGNATURE})
-        read, findings = read_manifest(Path(scratch), DEFAULT_LIMITS)
+    read, findings = parse_manifest(orjson.dumps(manifest | {"signature": _NO_SIGNATURE}), DEFAULT_LIMITS)
     if read is None or findings:
         return None, [_finding(f.code, f.field, f.hint) for f in findings]
     _write(folder, manifest | {"signature": sign(signing_key, signed_bytes(manifest))})

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from schemas.periods import Quarter, period_bounds
 from schemas.record import RecordWithdrawal, SubmissionWithdrawal, UserWithdrawal
 
 WITHDRAWALS_NAME = "withdrawals.jsonl"
-COLUMNS = ("record_id", "user", "user_id", "started_at", "quarter")
-"""What a row of `--from` may name: `user` is a pseudonym, `user_id` the company's own id (with the quarter's key)."""
+COLUMNS = ("user", "record_id", "started_at", "quarter", "user_id", "conversation_id")
+"""What a row of `--from` may name: `user` is a pseudonym; the last two are the company's own ids (with the quarter's key)."""
 
 _DEFAULT_ID = re.compile(r".*-(\d{4}q[1-4]|\d{4}-\d{2}|\d{4}-w\d{2}|\d{4}-\d{2}-\d{2})-[0-9a-f]{8}", re.ASCII)
 _NEXT = "A record needs record_id, user and started_at; a user needs user and quarter. `commons withdraw --help` shows both."
@@ -65,7 +65,8 @@ def read_pseudonym_key(path: Path) -> bytes:
 def read_requests(text: str, key: bytes | None = None) -> list[WithdrawalRequest]:
     """Withdrawals of records and users from CSV (with a header) or JSON Lines.
 
-    Columns: `user` (or `user_id`, hashed under `key`), and either `record_id` and `started_at`, or `quarter`.
+    Columns: `user`, and either `record_id` and `started_at`, or `quarter`; `user_id` and `conversation_id` in place of
+    `user` and `record_id` are hashed under `key` as the mappings hash them.
     Raises UsageError naming the row, counted from 1 after the header, never its content.
     """
     rows = _json_rows(text) if text.lstrip().startswith("{") else _csv_rows(text)
@@ -74,23 +75,34 @@ def read_requests(text: str, key: bytes | None = None) -> list[WithdrawalRequest
         fields = {name: value for name, value in row.items() if value not in (None, "")} if row is not None else {"": ""}
         if set(fields) - set(COLUMNS) or not all(isinstance(value, str) for value in fields.values()):
             raise UsageError(f"Row {number} of the withdrawals is not understood.", f"Columns: {', '.join(COLUMNS)}.")
-        user_id = fields.pop("user_id", None)
-        if user_id is not None:
-            if key is None:
-                raise UsageError("Rows with user_id need the quarter's pseudonym key.", "Give --pseudonym-key, or send `user`.")
-            fields["user"] = pseudonym(key, user_id)
-        requests.append(WithdrawalRequest(**fields))
+        requests.append(WithdrawalRequest(**_hashed(fields, key)))
     if not requests:
         raise UsageError("There are no withdrawals to make.", _NEXT)
     return requests
 
 
-def _csv_rows(text: str) -> Iterable[Mapping[str, Any] | None]:
-    rows = csv.DictReader(io.StringIO(text))
-    return ({name: value for name, value in row.items() if name is not None} if None not in row else None for row in rows)
+def _hashed(fields: dict[str, str], key: bytes | None) -> dict[str, str]:
+    own = {"user_id": "user", "conversation_id": "record_id"}
+    if key is None and fields.keys() & own.keys():
+        raise UsageError("Rows with ids of your own need the quarter's pseudonym key.", "Give --pseudonym-key, or send `user`.")
+    names = {name: value for name, value in fields.items() if name not in own}
+    if key is not None and "user_id" in fields:
+        names["user"] = pseudonym(key, fields["user_id"])
+    if key is not None and "conversation_id" in fields:
+        names["record_id"] = pseudonym(key, f"conversation:{fields['conversation_id']}")[:32]
+    return names
 
 
-def _json_rows(text: str) -> Iterable[Mapping[str, Any] | None]:
+def _csv_rows(text: str) -> Iterator[Mapping[str, Any] | None]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        rows = [None if None in row else dict(row) for row in reader]  # None: more cells than the header has
+    except csv.Error:
+        rows = [None]
+    yield from rows
+
+
+def _json_rows(text: str) -> Iterator[Mapping[str, Any] | None]:
     for line in text.splitlines():
         try:
             row = orjson.loads(line)
@@ -154,7 +166,10 @@ def _row(number: int, request: WithdrawalRequest) -> tuple[dict[str, Any], Quart
     else:
         start = _quarter(number, request.quarter).start
         row |= {"scope": "user", "user_pseudonym": request.user, "supersedes_started_at": f"{start:%Y-%m-%dT%H:%M:%SZ}"}
-    row["record_id"] = f"w-{digest(row)[:32]}"
+    try:
+        row["record_id"] = f"w-{digest(row)[:32]}"
+    except ValueError:  # a text that is no Unicode; the checks below name its field
+        row["record_id"] = "w"
     record, problems = parse_record(row)
     if record is None:
         fields = {"supersedes": "record_id", "supersedes_started_at": "started_at", "user_pseudonym": "user"}

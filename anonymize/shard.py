@@ -27,11 +27,12 @@ class ShardKeys:
     target: bytes = field(repr=False)
 
 
-def scrub_shard(source: Path, target: Path, settings: ScrubSettings, keys: ShardKeys) -> ScrubReport:
+def scrub_shard(source: Path, target: Path, settings: ScrubSettings, keys: ShardKeys | None) -> ScrubReport:
     """Scrub the turn texts of one shard.
 
-    Every other column, the order of rows and the schema with its metadata stay. Both files are encrypted. The target is written
-    under a temporary name, synced and then moved: it is whole or not there. The same source and settings give the same rows.
+    Every other column, the order of rows and the schema with its metadata stay. Both files are encrypted under `keys`; None is
+    for a company that scrubs its own plain files at home. The target is written under a temporary name, synced and then moved:
+    it is whole or not there. The same source and settings give the same rows (and, where it is plain, the same bytes).
 
     Raises:
         ScrubStoppedError: a planted canary survived; nothing is written.
@@ -63,10 +64,10 @@ def scrub_shard(source: Path, target: Path, settings: ScrubSettings, keys: Shard
     return report.merge(ScrubReport(canaries=planted, canaries_caught=planted, ruleset_version=settings.ruleset_version))
 
 
-def _rewrite(source: Path, temporary: Path, scrubber: Scrubber, keys: ShardKeys) -> ScrubReport:
+def _rewrite(source: Path, temporary: Path, scrubber: Scrubber, keys: ShardKeys | None) -> ScrubReport:
     report = ScrubReport(ruleset_version=scrubber.settings.ruleset_version)
-    encrypted = encryption(keys.target)
-    with pq.ParquetFile(source, decryption_properties=decryption(keys.source)) as file, temporary.open("wb") as sink:
+    readable, encrypted = (decryption(keys.source), encryption(keys.target)) if keys else (None, None)
+    with pq.ParquetFile(source, decryption_properties=readable) as file, temporary.open("wb") as sink:
         schema = file.schema_arrow
         with pq.ParquetWriter(sink, schema, compression="zstd", encryption_properties=encrypted) as writer:
             for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):

@@ -10,6 +10,9 @@ from schemas.at_rest import KEY_BYTES, NoLongerHeldError, Room
 from schemas.errors import InternalError, UsageError
 from schemas.periods import Quarter
 
+EVERY_COMPANY = "_"
+"""In the place of a company: no id begins like this."""
+
 
 @dataclass(frozen=True)
 class KeyFolder:
@@ -47,8 +50,16 @@ class KeyFolder:
                 yield each, Quarter.parse(path.parent.name), path.name.removesuffix(".key")
 
     def destroyed(self, room: Room, quarter: Quarter, company: str) -> bool:
-        """Whether the key was destroyed, or is about to be."""
-        return self._marker(room, quarter, company).exists()
+        """Whether the key was destroyed, or is about to be; or the quarter was closed for every company."""
+        return any(self._marker(room, quarter, name).exists() for name in (company, EVERY_COMPANY))
+
+    def readable(self) -> dict[tuple[Room, Quarter, str], bytes]:
+        """Every key that is there, given out or not: with these a purge shows what can still be read."""
+        return {place: self._key(*place).read_bytes() for place in self.held()}
+
+    def close_quarter(self, room: Room, quarter: Quarter) -> None:
+        """No key is made for any company of the quarter any more. Keys that are there stay, but are not given out."""
+        self._mark(room, quarter, EVERY_COMPANY)
 
     def exists(self, room: Room, quarter: Quarter, company: str) -> bool:
         """Whether the key's file is there."""
@@ -59,11 +70,8 @@ class KeyFolder:
 
         A file system or disk that keeps old blocks (snapshots, wear levelling) and backups are out of its reach.
         """
-        path, marker = self._key(room, quarter, company), self._marker(room, quarter, company)
-        private_folder(marker.parent)
-        with os.fdopen(os.open(marker, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as stream:
-            os.fsync(stream.fileno())
-        _sync(marker.parent)
+        path = self._key(room, quarter, company)
+        self._mark(room, quarter, company)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -76,6 +84,13 @@ class KeyFolder:
         path.unlink(missing_ok=True)
         _sync(path.parent)
         return True
+
+    def _mark(self, room: Room, quarter: Quarter, company: str) -> None:
+        marker = self._marker(room, quarter, company)
+        private_folder(marker.parent)
+        with os.fdopen(os.open(marker, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as stream:
+            os.fsync(stream.fileno())
+        _sync(marker.parent)
 
     def _make(self, room: Room, quarter: Quarter, company: str) -> None:
         if self.destroyed(room, quarter, company):

@@ -20,7 +20,7 @@ from schemas.manifest import MANIFEST_NAME
 
 
 @contextmanager
-def _one_at_a_time(pool: Pool) -> Iterator[None]:
+def one_at_a_time(pool: Pool) -> Iterator[None]:
     """Two ingests of one pool take turns, submission by submission."""
     pool.root.mkdir(parents=True, exist_ok=True)
     with (pool.root / ".ingest.lock").open("w") as lock:
@@ -34,7 +34,7 @@ def take_in_submission(pool: Pool, company: str, digest: str) -> dict[str, Any]:
     Where a run ends before it answered, the next one finds the submission still there and answers with the first receipt.
     Raises TransportError where the drop cannot be read or answered.
     """
-    with _one_at_a_time(pool), drop_of(pool, company) as drop:
+    with one_at_a_time(pool), drop_of(pool, company) as drop:
         delivery = DropDelivery(drop, digest, pool.identities)
         result = _refused_at_the_door(pool.door, delivery, company, digest) or take_in(delivery, pool.door)
         answer(drop, digest, result.answer)

@@ -51,12 +51,22 @@ class ScrubLimits(_Settings):
     workers: int = Field(ge=0)
 
 
+class Retention(_Settings):
+    """For how many days records are held, from the end of their quarter, and what else is kept, from when it was written."""
+
+    accepted_days: int = Field(ge=1)
+    scrubbed_days: int = Field(ge=1)
+    answers_days: int = Field(ge=1)
+    leftovers_days: int = Field(ge=1)
+
+
 class PoolSettings(_Settings):
     """All of `config/pool.toml`."""
 
     drops: str = Field(min_length=1)
     measurement: MeasurementLimits
     scrub: ScrubLimits
+    retention: Retention
 
 
 def packaged_config(name: str) -> Path:
@@ -105,6 +115,17 @@ class Pool:
         raise UsageError("pool.toml cannot be read or breaks a rule.", "Compare it with config/pool.toml of this version.")
 
     @cached_property
+    def retention(self) -> Retention:
+        """`[retention]` of `pool.toml`. Raises UsageError where records would be gone before they are measured, or superseded."""
+        retention = self.settings.retention
+        if not self.privacy.close_days < retention.accepted_days <= retention.scrubbed_days:
+            raise UsageError(
+                "The retention in pool.toml is too short.",
+                "accepted_days must be over close_days of privacy.toml, and scrubbed_days no less than accepted_days.",
+            )
+        return retention
+
+    @cached_property
     def privacy(self) -> PrivacyParameters:
         """`privacy.toml`."""
         return load_privacy_parameters(self.config("privacy.toml"))
@@ -138,8 +159,12 @@ class Pool:
         """The state database (`COMMONS_DATABASE_URL`, or SQLite below the root), with every room's tables."""
         from sqlalchemy import create_engine, event
 
-        self.root.mkdir(parents=True, exist_ok=True)
-        url = os.environ.get("COMMONS_DATABASE_URL", f"sqlite:///{self.root / 'state.db'}")
+        url = os.environ.get("COMMONS_DATABASE_URL", "")
+        if not url:
+            # A folder of its own: whoever writes SQLite writes files beside it, and may write nothing else (config/roles.toml).
+            folder = self.root / "state"
+            folder.mkdir(parents=True, exist_ok=True)
+            url = f"sqlite:///{folder / 'state.db'}"
         engine = create_engine(url, hide_parameters=True)
         if engine.dialect.name == "sqlite":
 

@@ -89,13 +89,13 @@ def _scrub_file(source: Path, target: Path, file_format: str, settings: "ScrubSe
     if file_format == "parquet":
         from anonymize.shard import scrub_shard
 
-        scrub_shard(source, target, settings)
+        scrub_shard(source, target, settings, None)
         return
     scrubber = shared_scrubber(settings)
     scrubber.check_canaries(f"{settings.ruleset_version}:{target.name}")
     with source.open("rb") as stream, _writing(target, file_format) as out:
         rows = read_rows(stream, source.stat().st_size, file_format, DEFAULT_LIMITS)
-        records = (raw for _, raw in rows if isinstance(raw, dict) and parse_record(raw)[0] is not None)
+        records = (raw for _, raw in rows if isinstance(raw, dict) and parse_record(dict(raw))[0] is not None)
         while batch := list(islice(records, _ROWS_AT_ONCE)):
             out.write(b"".join(orjson.dumps(raw) + b"\n" for raw in _scrub_records(batch, scrubber)))
 

@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from intake.record_checks import Problem
-from schemas.record import AnyRecord, InteractionRecord
+from intake.record_checks import Problem, Record
 
 FEW_ROWS = 20  # of fewer, no share is worth telling
 SAME_FAULT_SHARE = 0.5
@@ -30,13 +29,13 @@ class FileWatch:
         self._second: datetime | None = None
         self._lead = 0
 
-    def see(self, record: AnyRecord | None, problems: Sequence[Problem]) -> None:
+    def see(self, record: Record | None, problems: Sequence[Problem]) -> None:
         """Counts one row: its record where it has one, and its problems."""
         self.rows += 1
         if problems:
             self._see_problems(problems)
-        if isinstance(record, InteractionRecord):
-            self._see_moment(record.started_at, problems)
+        if record is not None and "started_at" in record:
+            self._see_moment(record["started_at"], problems)
 
     def _see_problems(self, problems: Sequence[Problem]) -> None:
         for fault in {(code, _PLACE.sub("[]", field)) for code, field in problems if field and code.startswith("E")}:

@@ -12,10 +12,9 @@ from intake.columns import column_differences
 from intake.file_checks import FileWatch
 from intake.json_lines import file_start_problem, read_line
 from intake.limits import Limits
-from intake.record_checks import RecordContext, check_record, parse_record
+from intake.record_checks import Record, RecordContext, check_record, parse_record
 from intake.settlement import RowFacts
 from schemas.periods import Quarter
-from schemas.record import AnyRecord, Correction, InteractionRecord, RecordWithdrawal, SubmissionWithdrawal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,31 +94,25 @@ def _check_batch(
             checked.problems += [(row, code, name) for code, name in problems]
         if record is None or any(code.startswith("E") for code, _ in problems):
             continue
-        checked.sound.append(_facts(number, row, raw, record))
-        sound.append(raw)
+        checked.sound.append(_facts(number, row, record))
+        sound.append(record)
     return checked, sound
 
 
-def _facts(number: int, row: int, raw: dict[str, Any], record: AnyRecord) -> RowFacts:
-    """Parses the row's timestamps in place, and takes from it what settles it."""
-    if isinstance(record, SubmissionWithdrawal):
-        return RowFacts(number, row, "submission", "", "", record.record_id, content_digest(raw), record.submission_id)
-    if isinstance(record, InteractionRecord):
-        raw["started_at"] = moment = record.started_at
-        kind, target = "new", ""
-        if isinstance(record, Correction):
-            raw["supersedes_started_at"] = record.supersedes_started_at
-            kind, target = "correction", record.supersedes
-    else:
-        raw["supersedes_started_at"] = moment = record.supersedes_started_at
-        kind, target = record.scope, record.supersedes if isinstance(record, RecordWithdrawal) else ""
-    quarter = str(Quarter.of(moment))
-    return RowFacts(number, row, kind, quarter, record.user_pseudonym, record.record_id, content_digest(raw), target)
+def _facts(number: int, row: int, record: Record) -> RowFacts:
+    """What settles a sound row."""
+    status, content = record["record_status"], content_digest(record)
+    kind = record["scope"] if status == "withdrawal" else status
+    if kind == "submission":
+        return RowFacts(number, row, kind, "", "", record["record_id"], content, record["submission_id"])
+    moment = record["supersedes_started_at"] if status == "withdrawal" else record["started_at"]
+    target = record.get("supersedes", "")
+    return RowFacts(number, row, kind, str(Quarter.of(moment)), record["user_pseudonym"], record["record_id"], content, target)
 
 
-def content_digest(raw: dict[str, Any]) -> str:
-    """SHA-256 of a record with its timestamps parsed, the same for JSON and Parquet: it tells a duplicate from a conflict."""
-    return hashlib.sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)).hexdigest()
+def content_digest(record: Record) -> str:
+    """BLAKE2b-256 of a record with its timestamps parsed, the same for JSON and Parquet: it tells a duplicate from a conflict."""
+    return hashlib.blake2b(orjson.dumps(record, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z), digest_size=32).hexdigest()
 
 
 def _batches(stream: IO[bytes], size: int, file_format: str, limits: Limits) -> Iterator[tuple[int, list[dict[str, Any] | str]]]:

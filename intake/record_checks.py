@@ -10,10 +10,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from intake.quick_check import quick_check
 from intake.text_checks import id_problem, misspelling, text_problem
 from schemas.codes import Coded, code_lists, domains
 from schemas.periods import Quarter
-from schemas.record import RECORD_MODELS, AnyRecord, Correction, InteractionRecord, Turn, model_for
+from schemas.record import RECORD_MODELS, model_for
 
 _CODE_OF_TYPE = {
     "missing": "E202",
@@ -33,12 +34,16 @@ _CODE_OF_TYPE = {
     "value_error": "E209",
 }
 
+TIMESTAMPS = ("started_at", "supersedes_started_at")
 MOST_PROBLEMS = 20  # of one record; more would say nothing more
 MOST_KEYS = 64  # of one object; no object of the contract has half as many
 FUTURE_TOLERANCE = timedelta(minutes=15)  # clocks differ
 
 _NUMBER = re.compile(r"\s*[+-]?\d+(\.\d+)?([eE][+-]?\d+)?\s*", re.ASCII)
 _BEYOND_INTEGERS = 2.0**63  # the parser gives an integer beyond 64 bits as a float
+
+Record = dict[str, Any]
+"""A JSON object on its way to be a record; one that `parse_record` returned has every field as declared."""
 
 Problem = tuple[str, str]
 """A finding code and the field that it is about."""
@@ -54,24 +59,33 @@ class RecordContext:
     synthetic: bool | None  # None: the registration is not known here
     now: datetime | None = None  # None: nothing is in the future
 
-    def is_future(self, record: InteractionRecord) -> bool:
+    def is_future(self, record: Record) -> bool:
         """Whether a record begins after the clock. Simulated ones may lie anywhere in their period."""
-        if self.now is None or record.started_at <= self.now + FUTURE_TOLERANCE:
+        moment = record["started_at"]
+        if self.now is None or moment <= self.now + FUTURE_TOLERANCE:
             return False
-        return record.origin != "synthetic" or record.started_at >= self.end
+        return bool(record["origin"] != "synthetic" or moment >= self.end)
 
 
-def parse_record(raw: dict[str, Any]) -> tuple[AnyRecord | None, list[Problem]]:
-    """The record, or the problems for which it is none, at most MOST_PROBLEMS. Problems name fields of the contract only."""
+def parse_record(raw: Record) -> tuple[Record | None, list[Problem]]:
+    """The record, or the problems for which it is none, at most MOST_PROBLEMS. Problems name fields of the contract only.
+
+    A record is the raw object itself, each field as its model declares it, timestamps parsed in place.
+    """
     model = model_for(raw)
     if model is None:
         return None, [_status_problem(raw)]
+    if quick_check(model)(raw):
+        return raw, []
     if len(raw) > MOST_KEYS:
         return None, [("E203", "?")]
     try:
-        return model.model_validate(raw), []
+        record = model.model_validate(raw)
     except ValidationError as error:
         problems = problems_of(error)
+    else:
+        raw.update({name: getattr(record, name) for name in TIMESTAMPS if name in raw})
+        return raw, []
     return None, problems
 
 
@@ -162,24 +176,24 @@ def _inner(annotation: Any) -> Iterator[Any]:
         yield from _inner(argument)
 
 
-def check_record(record: AnyRecord, context: RecordContext) -> list[Problem]:
+def check_record(record: Record, context: RecordContext) -> list[Problem]:
     """Problems between the fields of a record that is sound field by field, and warnings (W3xx) about its texts.
 
     At most MOST_PROBLEMS, the graver ones first.
     """
-    found = [] if record.record_id.isalnum() and record.record_id.isascii() else list(_id("record_id", record.record_id))
-    if not isinstance(record, InteractionRecord):
-        superseded = getattr(record, "supersedes", None)
-        return found if superseded is None else [*found, *_id("supersedes", superseded)]
+    name = record["record_id"]
+    found = [] if name.isalnum() and name.isascii() else list(_id("record_id", name))
+    if record["record_status"] == "withdrawal":
+        return [*found, *_id("supersedes", record["supersedes"])] if "supersedes" in record else found
     found += _frame(record, context)
-    present = shows_risk(record)
-    risk = record.risk
-    if present or risk.first_turn is not None or risk.peak_turn is not None:
-        found += _risk(record, present)
-    if present or record.interventions:
+    risk, n_turns = record["risk"], record["n_turns"]
+    present = shows_risk(risk)
+    if present or risk["first_turn"] is not None or risk["peak_turn"] is not None:
+        found += _risk(risk, n_turns, present)
+    if present or record["interventions"]:
         found += _interventions(record, present)
-    if record.turns:
-        found += _turns(record.turns, record.n_turns)
+    if record["turns"]:
+        found += _turns(record["turns"], n_turns)
     found += _repeats(record)
     if len(domains()) > 1:
         found += _domain(record)
@@ -192,58 +206,57 @@ def _id(field: str, value: str) -> Iterator[Problem]:
         yield code, field
 
 
-def _frame(record: InteractionRecord, context: RecordContext) -> Iterator[Problem]:
+def _frame(record: Record, context: RecordContext) -> Iterator[Problem]:
+    moment, new = record["started_at"], record["record_status"] == "new"
     if context.is_future(record):
         yield "E230", "started_at"
-    elif record.record_status == "new" and not context.start <= record.started_at < context.end:
+    elif new and not context.start <= moment < context.end:
         yield "E210", "started_at"
-    if record.selection_stratum not in context.strata:
+    if record["selection_stratum"] not in context.strata:
         yield "E216", "selection_stratum"
-    if context.synthetic and record.origin != "synthetic":
+    if context.synthetic and record["origin"] != "synthetic":
         yield "E224", "origin"
-    if record.person.age_band == "under_13" and any(turn.text for turn in record.turns):
+    if record["person"]["age_band"] == "under_13" and any(turn["text"] for turn in record["turns"]):
         yield "E217", "turns"
-    if isinstance(record, Correction):
-        yield from _id("supersedes", record.supersedes)
-        if Quarter.of(record.supersedes_started_at) != Quarter.of(record.started_at):
+    if not new:
+        yield from _id("supersedes", record["supersedes"])
+        if Quarter.of(record["supersedes_started_at"]) != Quarter.of(moment):
             yield "E211", "supersedes_started_at"
 
 
 _NO_RISK = frozenset({"none", "unknown"})
 
 
-def shows_risk(record: InteractionRecord) -> bool:
+def shows_risk(risk: Mapping[str, Any]) -> bool:
     """Whether any of ideation, behaviour or self-injury is present."""
-    risk = record.risk
-    return risk.ideation not in _NO_RISK or risk.behavior not in _NO_RISK or risk.nssi not in _NO_RISK
+    return risk["ideation"] not in _NO_RISK or risk["behavior"] not in _NO_RISK or risk["nssi"] not in _NO_RISK
 
 
-def _risk(record: InteractionRecord, present: bool) -> Iterator[Problem]:
-    first, peak = record.risk.first_turn, record.risk.peak_turn
+def _risk(risk: Mapping[str, Any], n_turns: int, present: bool) -> Iterator[Problem]:
+    first, peak = risk["first_turn"], risk["peak_turn"]
     if (first is None) == present:
         yield "E212", "risk.first_turn"
-    if (peak is None) == present or (first is not None and peak is not None and not first <= peak <= record.n_turns):
+    if (peak is None) == present or (first is not None and peak is not None and not first <= peak <= n_turns):
         yield "E212", "risk.peak_turn"
 
 
-def _interventions(record: InteractionRecord, present: bool) -> Iterator[Problem]:
-    interventions, n_turns = record.interventions, record.n_turns
+def _interventions(record: Record, present: bool) -> Iterator[Problem]:
+    interventions, n_turns = record["interventions"], record["n_turns"]
     if not interventions and present:
         yield "E213", "interventions"
-    kinds, last = _outcome_values(record.domain), 0
+    kinds, last = _outcome_values(record["domain"]), 0
     for i, intervention in enumerate(interventions):
-        turn = intervention.turn
-        if intervention.type == "no_intervention" and (len(interventions) > 1 or turn != record.risk.peak_turn):
+        turn = intervention["turn"]
+        if intervention["type"] == "no_intervention" and (len(interventions) > 1 or turn != record["risk"]["peak_turn"]):
             yield "E213", f"interventions[{i}].type"
         if turn > n_turns or turn < last:
             yield "E215", f"interventions[{i}].turn"
         last = turn
-        seen = set[tuple[str, str]]()
-        for j, outcome in enumerate(intervention.outcomes):
-            if outcome.value not in kinds.get(outcome.kind, ()):
+        outcomes = intervention["outcomes"]
+        for j, outcome in enumerate(outcomes):
+            if outcome["value"] not in kinds.get(outcome["kind"], ()):
                 yield "E214", f"interventions[{i}].outcomes[{j}].value"
-            seen.add((outcome.kind, outcome.window))
-        if len(seen) < len(intervention.outcomes):
+        if len(outcomes) > 1 and len({(outcome["kind"], outcome["window"]) for outcome in outcomes}) < len(outcomes):
             yield "E222", f"interventions[{i}].outcomes"
 
 
@@ -252,44 +265,45 @@ def _outcome_values(domain: str) -> Mapping[str, frozenset[str]]:
     return {kind: frozenset(values) for kind, values in domains()[domain].outcome_values.items()}
 
 
-def _turns(turns: list[Turn], n_turns: int) -> Iterator[Problem]:
+def _turns(turns: list[dict[str, Any]], n_turns: int) -> Iterator[Problem]:
     last = 0
     for i, turn in enumerate(turns):
-        if not last < turn.index <= n_turns:
+        index = turn["index"]
+        if not last < index <= n_turns:
             yield "E215", f"turns[{i}].index"
-        last = turn.index
-    if text_problem("\n".join([turn.text for turn in turns])):
+        last = index
+    if text_problem("\n".join([turn["text"] for turn in turns])):
         yield from _texts(turns)
 
 
-def _texts(turns: list[Turn]) -> Iterator[Problem]:
+def _texts(turns: list[dict[str, Any]]) -> Iterator[Problem]:
     told = set[str]()
     for i, turn in enumerate(turns):
-        code = text_problem(turn.text)
+        code = text_problem(turn["text"])
         if code and code not in told:  # once a record: the first text that has it
             told.add(code)
             yield code, f"turns[{i}].text"
 
 
-def _repeats(record: InteractionRecord) -> Iterator[Problem]:
+def _repeats(record: Record) -> Iterator[Problem]:
     listed = (
-        ("risk.speech_form", record.risk.speech_form),
-        ("evasion.tactics", record.evasion.tactics),
-        ("failure_modes", record.failure_modes),
+        ("risk.speech_form", record["risk"]["speech_form"]),
+        ("evasion.tactics", record["evasion"]["tactics"]),
+        ("failure_modes", record["failure_modes"]),
     )
     for field, codes in listed:
         if len(codes) > 1 and len(set(codes)) < len(codes):
             yield "E222", field
 
 
-def _domain(record: InteractionRecord) -> Iterator[Problem]:
-    codes = domains()[record.domain].codes
+def _domain(record: Record) -> Iterator[Problem]:
+    codes = domains()[record["domain"]].codes
     used = [
-        *(("ideation", "risk.ideation", c) for c in (record.risk.ideation,)),
-        *(("behavior", "risk.behavior", c) for c in (record.risk.behavior,)),
-        *(("tactic", "evasion.tactics", c) for c in record.evasion.tactics),
-        *(("failure_mode", "failure_modes", c) for c in record.failure_modes),
-        *(("intervention", "interventions.type", i.type) for i in record.interventions),
+        ("ideation", "risk.ideation", record["risk"]["ideation"]),
+        ("behavior", "risk.behavior", record["risk"]["behavior"]),
+        *(("tactic", "evasion.tactics", code) for code in record["evasion"]["tactics"]),
+        *(("failure_mode", "failure_modes", code) for code in record["failure_modes"]),
+        *(("intervention", "interventions.type", each["type"]) for each in record["interventions"]),
     ]
     for list_name, field, code in used:
         if code not in codes.get(list_name, code_lists()[list_name]):

@@ -20,7 +20,6 @@ from schemas.codes import domains
 from schemas.errors import UsageError
 from schemas.findings import Finding
 from schemas.periods import Quarter, period_bounds
-from schemas.record import RecordWithdrawal, SubmissionWithdrawal, UserWithdrawal
 
 WITHDRAWALS_NAME = "withdrawals.jsonl"
 COLUMNS = ("user", "record_id", "started_at", "quarter", "user_id", "conversation_id")
@@ -170,16 +169,14 @@ def _row(number: int, request: WithdrawalRequest) -> tuple[dict[str, Any], Quart
         row["record_id"] = f"w-{digest(row)[:32]}"
     except ValueError:  # a text that is no Unicode; the checks below name its field
         row["record_id"] = "w"
-    record, problems = parse_record(row)
+    record, problems = parse_record(dict(row))
     if record is None:
         fields = {"supersedes": "record_id", "supersedes_started_at": "started_at", "user_pseudonym": "user"}
         named = sorted({fields.get(field, field) for _, field in problems})
         raise UsageError(f"Withdrawal {number} is not right: {', '.join(named)}.", _NEXT)
-    if isinstance(record, SubmissionWithdrawal):
+    if record["scope"] == "submission":
         return row, _quarter(number, request.quarter or _period_of_default_id(request.submission_id))
-    if isinstance(record, RecordWithdrawal | UserWithdrawal):
-        return row, Quarter.of(record.supersedes_started_at)
-    raise UsageError(f"Withdrawal {number} is not right.", _NEXT)
+    return row, Quarter.of(record["supersedes_started_at"])
 
 
 def _period_of_default_id(submission_id: str) -> str:

@@ -51,7 +51,7 @@ def pool_schema() -> "pa.Schema":
     """Columns of a Parquet file that the pool writes: the record without its pseudonym, behind the pool's own columns.
 
     `unit` is the hex name of the privacy unit, `bucket` its bucket, `submission` the digest of the submission,
-    `content` the SHA-256 of the record as accepted (it settles duplicates within a user).
+    `content` the BLAKE2b-256 of the record as accepted (it settles duplicates within a user).
     """
     import pyarrow as pa
 

@@ -1,0 +1,116 @@
+"""A fast yes for sound records: the contract's declaration, compiled to plain Python.
+
+Most records are sound, and the declared models tell in a fifth of the time of a full validation that one is. `True` means
+that the model accepts the record; `False` means only that it was not seen at once: then the model itself is asked, and
+says what is wrong. The source is made from `model_fields`, so that the two cannot drift apart; a test holds them together.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Le, MaxLen, MinLen
+from pydantic import BaseModel, StringConstraints
+from pydantic.fields import FieldInfo
+
+from schemas.codes import Coded, code_lists
+from schemas.fields import utc
+
+REMEMBERED = 20_000
+
+
+@cache
+def quick_check(model: type[BaseModel]) -> Callable[[dict[str, Any]], bool]:
+    """Whether a raw record is surely accepted by the model. Its timestamps are parsed in place where they are sound.
+
+    Raises TypeError where a declaration has a form that cannot be compiled: a bug, found at first use.
+    """
+    names: dict[str, Any] = {"utc": utc, "datetime": datetime}
+    body = "\n".join(f"    {line}" for line in _object(model, "raw", names, 0))
+    source = f"def check(raw):\n  try:\n{body}\n    return True\n  except (KeyError, TypeError, ValueError):\n    return False\n"
+    exec(compile(source, f"<quick check of {model.__name__}>", "exec"), names)  # noqa: S102 - made from our own declaration
+    made: Callable[[dict[str, Any]], bool] = names["check"]
+    return made
+
+
+def _object(model: type[BaseModel], value: str, names: dict[str, Any], depth: int) -> Iterator[str]:
+    """Exactly the declared keys: as many as declared, and each of them there."""
+    yield f"if {value}.__class__ is not dict or len({value}) != {len(model.model_fields)}: return False"
+    for name, field in model.model_fields.items():
+        inner = f"v{depth}"
+        yield f"{inner} = {value}[{name!r}]"
+        if field.annotation is datetime:  # its validator parses it
+            yield f"{value}[{name!r}] = utc({inner})"
+        else:
+            yield from _value(field.annotation, field.metadata, inner, names, depth + 1)
+
+
+def _value(annotation: Any, rules: list[Any], value: str, names: dict[str, Any], depth: int) -> Iterator[str]:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        inner = [part for rule in arguments[1:] for part in (rule.metadata if isinstance(rule, FieldInfo) else [rule])]
+        yield from _value(arguments[0], [*rules, *inner], value, names, depth)
+    elif origin in (Union, UnionType):
+        (one,) = (argument for argument in arguments if argument is not NoneType)
+        yield f"if {value} is not None:"
+        yield from (f"  {line}" for line in _value(one, rules, value, names, depth))
+    elif origin is list:
+        most = _bound(rules, MaxLen, "max_length")
+        yield f"if {value}.__class__ is not list{f' or len({value}) > {most}' if most is not None else ''}: return False"
+        yield f"for v{depth} in {value}:"
+        yield from (f"  {line}" for line in _value(arguments[0], [], f"v{depth}", names, depth + 1))
+    elif origin is Literal:
+        yield f"if {value} not in {_named(frozenset(arguments), names)}: return False"
+    elif annotation is str:
+        yield from _text(rules, value, names)
+    elif annotation is int:
+        low, high = _bound(rules, Ge, "ge"), _bound(rules, Le, "le")
+        if low is None or high is None:
+            raise TypeError("a contract number without bounds")
+        yield f"if {value}.__class__ is not int or not {low} <= {value} <= {high}: return False"
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield from _object(annotation, value, names, depth)
+    else:
+        raise TypeError("a contract field has a form that the quick check does not know")
+
+
+def _text(rules: list[Any], value: str, names: dict[str, Any]) -> Iterator[str]:
+    codes = next((rule for rule in rules if isinstance(rule, Coded)), None)
+    if codes is not None:
+        yield f"if {value} not in {_named(frozenset(code_lists()[codes.list_name]), names)}: return False"
+        return
+    pattern = next((rule.pattern for rule in rules if isinstance(rule, StringConstraints) and rule.pattern), None)
+    low, high = _bound(rules, MinLen, "min_length"), _bound(rules, MaxLen, "max_length")
+    yield f"if {value}.__class__ is not str: return False"
+    if low is not None or high is not None:
+        yield f"if not {low or 0} <= len({value}){f' <= {high}' if high is not None else ''}: return False"
+    if pattern is not None:
+        yield f"if not {_named(_Matching(re.compile(str(pattern), re.ASCII)), names)}[{value}]: return False"
+
+
+def _bound(rules: list[Any], kind: type[Any], name: str) -> int | None:
+    found = [getattr(rule, name, None) for rule in rules if isinstance(rule, kind | StringConstraints)]
+    return next((bound for bound in found if bound is not None), None)
+
+
+def _named(thing: Any, names: dict[str, Any]) -> str:
+    name = f"k{len(names)}"
+    names[name] = thing
+    return name
+
+
+class _Matching(dict[str, bool]):
+    """Whether a text matches a pattern as a whole; the first answers are kept, since slugs repeat."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        super().__init__()
+        self._pattern = pattern
+
+    def __missing__(self, text: str) -> bool:
+        matches = self._pattern.fullmatch(text) is not None
+        if len(self) < REMEMBERED:
+            self[text] = matches
+        return matches

@@ -1,6 +1,6 @@
 """What a process gives up before it looks into a hostile file. Linux; what the host cannot enforce is said, not assumed.
 
-Sources: setrlimit(2), unshare(2), landlock(7), prctl(2).
+Sources: setrlimit(2), unshare(2), landlock(7), prctl(2), seccomp(2).
 """
 
 import contextlib
@@ -10,9 +10,11 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
+from intake.sandbox.calls import refuse_other_calls
+
 NOBODY = 65_534
 _NEW_USER, _NEW_NETWORK, _NEW_IPC = 0x10000000, 0x40000000, 0x08000000
-_NO_NEW_PRIVILEGES, _DUMPABLE, _DEATH_SIGNAL, _KILL = 38, 4, 1, 9
+_NO_NEW_PRIVILEGES, _IS_DUMPABLE, _DUMPABLE, _DEATH_SIGNAL, _KILL = 38, 3, 4, 1, 9
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT, _LANDLOCK_VERSION = 444, 446, 1
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # number of rights over files by version of the kernel's interface
 _LATEST_FILE_RIGHTS, _NETWORK_RIGHTS, _SCOPES = 16, 2, 2
@@ -34,7 +36,8 @@ def confine(allowance: Allowance) -> dict[str, bool]:
     """Gives up everything but the open descriptors, for ever, and says what of it the host enforces.
 
     Keys: `no_network`, `no_files`, `own_user`, `no_new_privileges`, `memory`, `processor_time`, `file_size`,
-    `open_files`, `no_processes`, `no_core_dump`.
+    `open_files`, `no_processes`, `no_core_dump`, `few_calls` (of the system; where it holds, no call takes a path but to
+    ask for a file's size and times, and there is no socket and no other process).
     """
     libc = ctypes.CDLL(None, use_errno=True)
     has = _memory_now()
@@ -44,7 +47,7 @@ def confine(allowance: Allowance) -> dict[str, bool]:
     libc.prctl(_DEATH_SIGNAL, _KILL, 0, 0, 0)
     libc.prctl(_DUMPABLE, 0, 0, 0, 0)
     enforced["no_new_privileges"] = libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0
-    enforced["no_files"] = _landlock(libc)
+    no_files = _landlock(libc)
     enforced |= {
         "memory": _limit(resource.RLIMIT_DATA, has.get("VmData", 0) + has.get("VmStk", 0) + allowance.memory_bytes)
         and _limit(resource.RLIMIT_AS, has.get("VmSize", 0) + 2 * allowance.memory_bytes),
@@ -52,8 +55,11 @@ def confine(allowance: Allowance) -> dict[str, bool]:
         "file_size": _limit(resource.RLIMIT_FSIZE, 0),
         "open_files": _limit(resource.RLIMIT_NOFILE, 3),
         "no_processes": _limit(resource.RLIMIT_NPROC, 0),
-        "no_core_dump": _limit(resource.RLIMIT_CORE, 0),
+        "no_core_dump": _limit(resource.RLIMIT_CORE, 0) and libc.prctl(_IS_DUMPABLE, 0, 0, 0, 0) == 0,
+        "few_calls": refuse_other_calls(libc),
     }
+    enforced["no_files"] = no_files or enforced["few_calls"]
+    enforced["no_network"] = enforced["no_network"] or enforced["few_calls"]
     return enforced
 
 

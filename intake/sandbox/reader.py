@@ -1,6 +1,5 @@
 """Reading a hostile file through a throw-away process: what comes back is checked again, batch by batch."""
 
-import re
 import signal
 import subprocess
 import sys
@@ -16,35 +15,21 @@ import orjson
 from intake.limits import DEFAULT_LIMITS, Limits
 from intake.reading import CheckedRows, UnreadableFileError
 from intake.record_checks import RecordContext
+from intake.sandbox.account import RowAccount
+from intake.sandbox.messages import CheckedMessages
+from intake.sandbox.recheck import keeps_contract
 from intake.sandbox.stream import META_PROBLEMS, META_ROWS, Job, stream_schema
 from intake.settlement import RowFacts
 from schemas.errors import InternalError
-from schemas.findings import FINDING_CODES
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_FIELD = re.compile(r"[a-z0-9_.?\[\]]{0,200}", re.ASCII)
 _EXIT = {107: "E107", 108: "E108", 112: "E112", 119: "E119"}
 _KINDS = frozenset(("new", "correction", "record", "user", "submission"))
-_MESSAGE_BYTES = 256 << 20
 _HEADER_BYTES = 4096
 _START_SECONDS = 20
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
-
-
-class _Bounded:
-    """A pipe from the throw-away process, of which no single message may be larger than a bound."""
-
-    closed = False
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._pipe = pipe
-
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= _MESSAGE_BYTES:
-            raise UnreadableFileError("E112")
-        return self._pipe.read(size)
 
 
 def read_confined(path: Path, file_format: str, number: int, context: RecordContext, limits: Limits) -> Iterator[CheckedRows]:
@@ -64,7 +49,7 @@ def read_confined(path: Path, file_format: str, number: int, context: RecordCont
     try:
         started = pipe is not None and bool(pipe.readline(_HEADER_BYTES))
         if pipe is not None and started:
-            yield from _batches(pipe, number)
+            yield from _batches(pipe, number, context, limits)
             code = _code_of(process.wait())
     except UnreadableFileError as error:
         code = _ended(process) or error.code  # its own word, where it died in the middle of a message
@@ -121,15 +106,15 @@ def _code_of(ended: int) -> str:
     return "" if ended == 0 else _EXIT.get(ended, "E107")
 
 
-def _batches(pipe: IO[bytes], number: int) -> Iterator[CheckedRows]:
+def _batches(pipe: IO[bytes], number: int, context: RecordContext, limits: Limits) -> Iterator[CheckedRows]:
     import pyarrow as pa
 
-    failed = ""
+    failed, account = "", RowAccount(limits.batch_rows)
     try:
-        with pa.ipc.open_stream(pa.PythonFile(_Bounded(pipe), "r")) as stream:  # type: ignore[arg-type]
+        with pa.ipc.open_stream(pa.PythonFile(CheckedMessages(pipe), "r")) as stream:  # type: ignore[arg-type]
             if not stream.schema.equals(stream_schema()):
                 raise UnreadableFileError("E107")
-            while (checked := _next(stream, number)) is not None:
+            while (checked := _next(stream, number, context, account)) is not None:
                 yield checked
     except UnreadableFileError as error:
         failed = error.code
@@ -139,7 +124,7 @@ def _batches(pipe: IO[bytes], number: int) -> Iterator[CheckedRows]:
         raise UnreadableFileError(failed)
 
 
-def _next(stream: "pa.RecordBatchStreamReader", number: int) -> CheckedRows | None:
+def _next(stream: "pa.RecordBatchStreamReader", number: int, context: RecordContext, account: RowAccount) -> CheckedRows | None:
     try:
         batch, metadata = stream.read_next_batch_with_custom_metadata()
     except StopIteration:
@@ -147,10 +132,10 @@ def _next(stream: "pa.RecordBatchStreamReader", number: int) -> CheckedRows | No
     batch.validate(full=True)
     notes = dict(metadata or {})
     problems = [(int(row), str(code), str(name)) for row, code, name in orjson.loads(notes[META_PROBLEMS])]
-    if any(code not in FINDING_CODES or not _FIELD.fullmatch(name) for _, code, name in problems):
+    rows, facts = int(notes[META_ROWS]), _facts(batch, number)
+    if not account.holds(rows, [each.row for each in facts], problems) or not keeps_contract(batch, context):
         raise UnreadableFileError("E107")
-    table = batch.drop_columns(["row", "content"])
-    return CheckedRows(int(notes[META_ROWS]), _facts(batch, number), problems, table)
+    return CheckedRows(rows, facts, problems, batch.drop_columns(["row", "content"]))
 
 
 def _facts(batch: "pa.RecordBatch", number: int) -> list[RowFacts]:

@@ -173,7 +173,9 @@ def withdraw(
     started_at: str = "",
     quarter: str = "",
     submission: str = "",
-    from_: Annotated[str, Parameter(name="--from", help="CSV or JSON Lines of many; `-` reads standard input.")] = "",
+    from_: Annotated[
+        str, Parameter(name="--from", allow_leading_hyphen=True, help="CSV or JSON Lines of many; `-` reads standard input.")
+    ] = "",
     pseudonym_key: Path | None = None,
     settings: SettingsFile = None,
     json: Json = False,
@@ -272,7 +274,7 @@ def _print_prepared(prepared: "PreparedSubmission | None", findings: list[Findin
             say(f"- {hint}")
         say("Nothing was signed.")
     else:
-        say(f"{prepared.submission_id}: {prepared.records} records in {prepared.files} files, signed.")
+        say(f"{prepared.submission_id}: signed, {prepared.records} records in {prepared.files} file{'s'[: prepared.files > 1]}.")
         say(f"next: {next_command}")
     return exit_code(findings)
 

@@ -96,7 +96,7 @@ def _run(connection: "duckdb.DuckDBPyConnection", file: Path, show: Callable[[st
         text = ""
     if not text:
         raise UsageError(f"{file.name} cannot be read.", "`commons init` writes a folder `mappings` that holds all of its parts.")
-    line, failure, full = 0, "", False
+    line, failure, full, missing = 0, "", False, False
     try:
         statements = duckdb.extract_statements(text)
         for statement in statements:
@@ -105,10 +105,16 @@ def _run(connection: "duckdb.DuckDBPyConnection", file: Path, show: Callable[[st
     except duckdb.Error as error:
         failure = type(error).__name__.removesuffix("Exception")
         full = isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error)
+        missing = isinstance(error, duckdb.IOException) and "No files found" in str(error)
         if show is not None:
             show(str(error))
     if full:
         raise OutOfSpaceError("The mapping ran out of disk or memory.", "Free some, or export a shorter period.")
+    if missing:
+        raise UsageError(
+            f"A table that {file.name} reads at line {line} is not in the folder of tables.",
+            "Export it there under the name that part 2 of the mapping gives, or change the name in the mapping.",
+        )
     if failure:
         where = f"{file.name}, the statement at line {line}" if line else file.name
         raise UsageError(

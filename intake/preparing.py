@@ -27,6 +27,7 @@ OF_THE_COMPANY = frozenset({"period", "pseudonym_key_id", "pseudonym_unit", "tie
 
 _NO_SIGNATURE = "A" * 86 + "=="  # has the form of one: everything but the signature is checked before signing
 _FILLED_IN = "This field is filled in by `commons prepare`: remove it from manifest.toml."
+_ATTEST = "Set it to true in manifest.toml when it holds: nothing is signed before."
 _SUBMITTED = "The folder of an export holds data files only: .jsonl, .jsonl.gz, .jsonl.zst or .parquet, named [A-Za-z0-9._-]."
 
 
@@ -124,7 +125,7 @@ def sign_manifest(folder: Path, manifest: dict[str, Any], signing_key: bytes) ->
         return None, [_finding("E102")]
     read, findings = parse_manifest(orjson.dumps(manifest | {"signature": _NO_SIGNATURE}), DEFAULT_LIMITS)
     if read is None or findings:
-        return None, [_finding(f.code, f.field, f.hint) for f in findings]
+        return None, [_finding(f.code, f.field, _ATTEST if f.code == "E109" else f.hint) for f in findings]
     _write(folder, manifest | {"signature": sign(signing_key, signed_bytes(manifest))})
     m = read.manifest
     records = sum(file.records for file in m.files)

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from pydantic import ValidationError
 
 from intake.preparing import PreparedSubmission, data_file, manifest_of, read_manifest_source, sign_manifest
-from intake.record_checks import parse_record
+from intake.record_checks import Problem, problems_of
 from intake.settings import CompanySettings
 from schemas.canonical import digest
 from schemas.codes import domains
 from schemas.errors import UsageError
 from schemas.findings import Finding
 from schemas.periods import Quarter, period_bounds
+from schemas.record import RecordWithdrawal, SubmissionWithdrawal, UserWithdrawal, Withdrawal
 
 WITHDRAWALS_NAME = "withdrawals.jsonl"
 COLUMNS = ("user", "record_id", "started_at", "quarter", "user_id", "conversation_id")
@@ -151,32 +153,35 @@ def withdraw(
 
 
 def _row(number: int, request: WithdrawalRequest) -> tuple[dict[str, Any], Quarter]:
-    domain = next(iter(domains()))
-    row: dict[str, Any] = {"domain": domain, "record_status": "withdrawal"}
-    if request.submission_id:
-        row |= {"scope": "submission", "submission_id": request.submission_id}
-    elif request.record_id:
-        row |= {
-            "scope": "record",
-            "user_pseudonym": request.user,
-            "supersedes": request.record_id,
-            "supersedes_started_at": request.started_at,
-        }
-    else:
-        start = _quarter(number, request.quarter).start
-        row |= {"scope": "user", "user_pseudonym": request.user, "supersedes_started_at": f"{start:%Y-%m-%dT%H:%M:%SZ}"}
+    model, row = _asked(number, request)
+    row |= {"domain": next(iter(domains())), "record_status": "withdrawal"}
+    problems: list[Problem] = []
     try:
         row["record_id"] = f"w-{digest(row)[:32]}"
-    except ValueError:  # a text that is no Unicode; the checks below name its field
+    except ValueError:  # a text that is no Unicode; the check below names its field
         row["record_id"] = "w"
-    record, problems = parse_record(dict(row))
-    if record is None:
+    try:
+        record = model.model_validate(row)
+    except ValidationError as error:
+        problems = problems_of(error)
+    if problems:
         fields = {"supersedes": "record_id", "supersedes_started_at": "started_at", "user_pseudonym": "user"}
         named = sorted({fields.get(field, field) for _, field in problems})
         raise UsageError(f"Withdrawal {number} is not right: {', '.join(named)}.", _NEXT)
-    if record["scope"] == "submission":
+    if isinstance(record, SubmissionWithdrawal):
         return row, _quarter(number, request.quarter or _period_of_default_id(request.submission_id))
-    return row, Quarter.of(record["supersedes_started_at"])
+    return row, Quarter.of(record.supersedes_started_at)
+
+
+def _asked(number: int, request: WithdrawalRequest) -> tuple[type[Withdrawal], dict[str, Any]]:
+    if request.submission_id:
+        return SubmissionWithdrawal, {"scope": "submission", "submission_id": request.submission_id}
+    if request.record_id:
+        place = {"supersedes": request.record_id, "supersedes_started_at": request.started_at}
+        return RecordWithdrawal, {"scope": "record", "user_pseudonym": request.user, **place}
+    start = _quarter(number, request.quarter).start
+    moment = f"{start:%Y-%m-%dT%H:%M:%SZ}"
+    return UserWithdrawal, {"scope": "user", "user_pseudonym": request.user, "supersedes_started_at": moment}
 
 
 def _period_of_default_id(submission_id: str) -> str:

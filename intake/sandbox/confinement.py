@@ -107,7 +107,7 @@ def _limit(kind: int, most: int) -> bool:
 def _memory_now() -> dict[str, int]:
     """What this process has, in bytes, by the names of /proc/self/status; empty where the host has no such file."""
     try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return {}
     fields = (line.split() for line in lines if line.startswith("Vm"))

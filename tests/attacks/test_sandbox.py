@@ -96,8 +96,9 @@ for name, attempt in attempts.items():
     if not os.fork():
         os.dup2(start, 1)
         os.closerange(3, 64)
+        enforced = {{}}
         try:
-            enforced = confine(Allowance(ALLOWANCE, 20)) if CONFINED else {{}}
+            if CONFINED: enforced = confine(Allowance(ALLOWANCE, 20))
             attempt()
             told(["done", enforced])
         except BaseException as error:

@@ -45,7 +45,8 @@ def export(
         into: folder to make for the records.
         key: the quarter's pseudonym key; without it, keys/pseudonym-QUARTER.key beside commons.toml.
         as_of: up to when the tables are complete, like 2026-08-10T00:00:00Z; without it, now. Later windows are `pending`.
-        corrects: folder of an earlier export: write corrections of its records that read differently today.
+        corrects: folder of an earlier export of the period: write what has changed since. Records that read differently become
+            corrections, late ones are added, those of users who have opted out are withdrawn.
         show_message: print what DuckDB says of a mistake. It may quote a cell of your tables.
     """
     from datetime import UTC, datetime
@@ -75,7 +76,14 @@ def export(
     wanted = Export(existing_folder(tables), into, period, read_pseudonym_key(key), moment, corrects)
     writes = "corrections" if corrects else format
     made = run_mapping(mapping, wanted, writes, _tell if show_message else None)
-    say(f"written: {made}")
+    for file in made:
+        say(f"written: {file}")
+    if not made:
+        say(
+            "Nothing was written: "
+            + ("nothing has changed." if corrects else "no conversation of these tables is of the period.")
+        )
+    say(f"as of {moment:%Y-%m-%dT%H:%M:%SZ}")
     return ExitCode.DONE
 
 

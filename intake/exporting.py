@@ -33,10 +33,10 @@ class Export:
         return "Export(…)"
 
 
-def export(mapping: Path, wanted: Export, writes: str = "jsonl", show: Callable[[str], None] | None = None) -> Path:
-    """Runs the mapping, then `records.sql` and the writer beside it, and returns the file written into `wanted.into`.
+def export(mapping: Path, wanted: Export, writes: str = "jsonl", show: Callable[[str], None] | None = None) -> list[Path]:
+    """Runs the mapping, then `records.sql` and the writer beside it, and returns the files written into `wanted.into`.
 
-    The folder appears with its file in it, or not at all. Raises UsageError, naming file and line of the statement that
+    The folder appears with its files in it, or not at all: with nothing to write there is none. Raises UsageError, naming file and line of the statement that
     failed: what DuckDB says may quote a cell, so it goes to `show` (the company's own screen, where asked for) and no further.
     """
     bounds = period_bounds(wanted.period)
@@ -66,11 +66,16 @@ def export(mapping: Path, wanted: Export, writes: str = "jsonl", show: Callable[
                 _run(connection, file, show)
         finally:
             connection.close()
+        for file in made.iterdir():
+            if not file.stat().st_size:
+                file.unlink()
+        if not any(made.iterdir()):
+            return []
         made.chmod(0o700)
         if wanted.into.exists():
             wanted.into.rmdir()
         made.replace(wanted.into)
-    return next(wanted.into.iterdir())
+    return sorted(wanted.into.iterdir())
 
 
 def _connection(scratch: Path) -> "duckdb.DuckDBPyConnection":

@@ -39,7 +39,8 @@ def tables_of(shape: str, folder: Path, facts: Facts = FACTS) -> Path:
 
 def run_mapping(home: Path, shape: str, tables: Path, into: Path, *, as_of: str = AS_OF, **more: Any) -> Path:
     wanted = Export(tables, into, PERIOD, KEY, datetime.fromisoformat(as_of), more.get("corrects"))
-    return export(home / "mappings" / f"{shape}.sql", wanted, more.get("writes", "jsonl"))
+    made = export(home / "mappings" / f"{shape}.sql", wanted, more.get("writes", "jsonl"))
+    return made[0] if made else into
 
 
 def read(file: Path) -> list[dict[str, Any]]:
@@ -118,28 +119,49 @@ def test_an_action_that_is_not_mapped_is_found_and_not_dropped(home: Path, tmp_p
     assert {"E205", "E208"} & set(validate_submission(into).counts)
 
 
-def test_windows_that_close_later_are_corrected(home: Path, tmp_path: Path) -> None:
-    tables = tables_of("postgres", tmp_path / "tables")
-    run_mapping(home, "postgres", tables, tmp_path / "first")
+def test_what_changed_since_is_corrected_added_or_withdrawn(home: Path, tmp_path: Path) -> None:
+    """Windows close (c4, c5), a conversation comes late (c2), a user opts out (c3), one is merely absent (c1)."""
+    early = {**FACTS, "conversations": [c for c in FACTS["conversations"] if c["conversation"] != "c2"]}
+    late = {
+        **FACTS,
+        "conversations": [
+            dict(c, opted_out=c["opted_out"] or c["conversation"] == "c3")
+            for c in FACTS["conversations"]
+            if c["conversation"] != "c1"
+        ],
+    }
+    first = by_id(read(run_mapping(home, "postgres", tables_of("postgres", tmp_path / "early", early), tmp_path / "first")))
+    tables, into = tables_of("postgres", tmp_path / "late", late), tmp_path / "closed"
     closed = "2026-09-05T00:00:00Z"
-    made = run_mapping(
-        home, "postgres", tables, tmp_path / "closed", as_of=closed, corrects=tmp_path / "first", writes="corrections"
-    )
-    corrections, first = read(made), by_id(read(tmp_path / "first" / "records.jsonl"))
-    pending = {r["record_id"] for r in first.values() if '"pending"' in json.dumps(r)}
-    assert {c["supersedes"] for c in corrections} == pending
+    run_mapping(home, "postgres", tables, into, as_of=closed, corrects=tmp_path / "first", writes="corrections")
+    assert sorted(path.name for path in into.iterdir()) == ["corrections.jsonl", "late.jsonl", "withdrawals.jsonl"]
+
+    def ids(*conversations: str) -> set[str]:
+        return {pseudonym(f"conversation:{c}")[:32] for c in conversations}
+
+    corrections = read(into / "corrections.jsonl")
+    assert {c["supersedes"] for c in corrections} == ids("c4", "c5")
     for correction in corrections:
         before = first[correction["supersedes"]]
         assert correction["record_status"] == "correction"
         assert correction["supersedes_started_at"] == before["started_at"]
         assert correction["user_pseudonym"] == before["user_pseudonym"]
+        assert '"pending"' in json.dumps(before)
         assert '"pending"' not in json.dumps(correction)
-    settings_file = str(home / "commons.toml")
-    assert run(["prepare", str(tmp_path / "closed"), "--period", PERIOD, "--settings", settings_file]) == ExitCode.DONE
-    assert run(["validate", str(tmp_path / "closed")]) == ExitCode.DONE
-    # What reads the same is no correction.
-    again = run_mapping(home, "postgres", tables, tmp_path / "same", corrects=tmp_path / "first", writes="corrections")
-    assert again.read_text() == ""
+    assert [r["record_id"] for r in read(into / "late.jsonl")] == list(ids("c2"))
+    (withdrawal,) = read(into / "withdrawals.jsonl")
+    assert {withdrawal["supersedes"]} == ids("c3")
+    assert withdrawal["user_pseudonym"] == pseudonym("103")
+    assert run(["prepare", str(into), "--period", PERIOD, "--settings", str(home / "commons.toml")]) == ExitCode.DONE
+    report = validate_submission(into)
+    assert (report.records, report.findings) == (4, [])
+
+
+def test_where_nothing_has_changed_nothing_is_written(home: Path, tmp_path: Path) -> None:
+    tables = tables_of("postgres", tmp_path / "tables")
+    run_mapping(home, "postgres", tables, tmp_path / "first")
+    run_mapping(home, "postgres", tables, tmp_path / "same", corrects=tmp_path / "first", writes="corrections")
+    assert not (tmp_path / "same").exists()
 
 
 @pytest.fixture(scope="session")

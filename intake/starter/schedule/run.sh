@@ -3,7 +3,7 @@
 #
 #   schedule/run.sh                      the month that has ended
 #   schedule/run.sh 2026-07              that month
-#   schedule/run.sh 2026-07 corrections  what reads differently today, since outcome windows have closed
+#   schedule/run.sh 2026-07 corrections  what has changed since: windows that closed, late records, users who opted out
 #
 # It may be run as often as you like: what is done is not done again, and what is sent twice counts once.
 # Exit code: 0 done; 11 sent, but some records were quarantined (reports/ says which); 10 not sent: something must be
@@ -40,15 +40,12 @@ if [ ! -d "exports/$NAME" ]; then
     if [ "$WHAT" = corrections ]; then
         $COMMONS export "$MAPPING" --tables "tables/$NAME" --period "$PERIOD" --into "exports/$NAME" \
             --corrects "exports/$PERIOD" || stop $? export
-        if [ ! -s "exports/$NAME/records.jsonl" ]; then
-            echo "Nothing reads differently today: there is nothing to correct."
-            exit 0
-        fi
     else
         $COMMONS export "$MAPPING" --tables "tables/$NAME" --period "$PERIOD" --into "exports/$NAME" || stop $? export
     fi
     rm -rf "tables/$NAME" # what is needed of it stands in the export
 fi
+[ -d "exports/$NAME" ] || exit 0 # nothing to send
 
 $COMMONS prepare "exports/$NAME" --period "$PERIOD" || stop $? prepare
 

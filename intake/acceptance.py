@@ -18,6 +18,7 @@ from intake.known import AcceptedRecords, submission_folder
 from intake.limits import DEFAULT_LIMITS, Limits
 from intake.manifest_checks import ReadManifest, identity_findings, parse_manifest
 from intake.parts import StagedParts
+from intake.quotas import Arriving, Held, quota_findings
 from intake.reading import CheckedRows
 from intake.receipt import make_receipt
 from intake.record_checks import RecordContext
@@ -87,6 +88,9 @@ def take_in(delivery: Delivery, door: PoolDoor, progress: Callable[[int], None] 
         earlier = door.catalogue.find(company, read.manifest.submission_id)
         if earlier is not None:
             return _sent_before(door, report, read, earlier, now)
+        over = _over_the_day(door, read.manifest, now)
+        if over:
+            return _refuse_for(door, report, over, company, now)
         door.staging.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder = Path(tempfile.mkdtemp(prefix="taking-", dir=door.staging))
         try:
@@ -203,11 +207,26 @@ def _staged_parts(door: PoolDoor, read: ReadManifest, folder: Path) -> StagedPar
     return StagedParts(folder / "parts", key, own, {s.stratum: s.reason for s in manifest.selection})
 
 
+def _over_the_day(door: PoolDoor, manifest: Manifest, now: datetime) -> list[Finding]:
+    """E118 for what the manifest alone tells: size, and how many submissions the day has seen."""
+    company = door.registry.find(manifest.company)
+    if company is None:
+        return []
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    today = door.catalogue.decided_since(manifest.company, day)
+    return quota_findings(company.quota, Held(0, 0, today), Arriving(0, 0, sum(file.bytes for file in manifest.files)))
+
+
 def _refused_by_the_quarter(door: PoolDoor, report: ValidationReport, manifest: Manifest, quarter: Quarter) -> bool:
-    """What can be judged only when the quarter of the records is known: another pseudonym key would split users."""
+    """What can be judged only when the quarter is known: its quota, and another pseudonym key, which would split users."""
     accepted = door.catalogue.accepted(quarter, manifest.company)
     if not report.refused and any(other.pseudonym_key_id != manifest.pseudonym_key_id for other in accepted):
         report.add(Finding("E115", MANIFEST_NAME, 0, "pseudonym_key_id"), door.limits)
+    company = door.registry.find(manifest.company)
+    if not report.refused and company is not None:
+        held = Held(sum(other.receipt["accepted"] for other in accepted), sum(other.users for other in accepted), 0)
+        for finding in quota_findings(company.quota, held, Arriving(report.accepted, report.new_users, 0)):
+            report.add(finding, door.limits)
     return report.refused
 
 
@@ -258,6 +277,7 @@ def _accept(
         submission_id=read.manifest.submission_id,
         quarter=quarter,
         pseudonym_key_id=read.manifest.pseudonym_key_id,
+        users=report.new_users,
         status="accepted",
         receipt=dict(receipt),
     )

@@ -1,6 +1,7 @@
 """The catalogue of submissions: what was received, what became of it, and the receipt that was given."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    func,
     insert,
     select,
     update,
@@ -26,6 +28,7 @@ from schemas.errors import InternalError
 from schemas.periods import Quarter
 
 METADATA = MetaData()
+_NAMES_A_QUERY = 500
 
 SUBMISSIONS = Table(
     "submissions",
@@ -35,6 +38,7 @@ SUBMISSIONS = Table(
     Column("submission_id", String(64), nullable=False),
     Column("quarter", String(6), nullable=False),
     Column("pseudonym_key_id", String(64), nullable=False),
+    Column("users", Integer, nullable=False),  # users of whom nothing was accepted in the quarter before
     Column("status", String(16), nullable=False),  # accepted, withdrawn
     Column("receipt", JSON, nullable=False),
     UniqueConstraint("company", "submission_id"),
@@ -71,6 +75,7 @@ class AcceptedSubmission:
     submission_id: str
     quarter: Quarter
     pseudonym_key_id: str
+    users: int
     status: str
     receipt: dict[str, Any]
 
@@ -88,6 +93,18 @@ class Catalogue:
         with self._engine.connect() as connection:
             row = connection.execute(select(SUBMISSIONS).where(where)).mappings().first()
         return _accepted(row) if row else None
+
+    def quarters(self, company: str) -> dict[str, Quarter]:
+        """The quarter of every submission of a company that was ever accepted, by its id."""
+        query = select(SUBMISSIONS.c.submission_id, SUBMISSIONS.c.quarter).where(SUBMISSIONS.c.company == company)
+        with self._engine.connect() as connection:
+            return {name: Quarter.parse(quarter) for name, quarter in connection.execute(query)}
+
+    def decided_since(self, company: str, moment: datetime) -> int:
+        """How many submissions of a company were accepted or refused since a moment; answering one again is no decision."""
+        decided = (AUDIT.c.company == company) & (AUDIT.c.at >= moment) & AUDIT.c.decision.in_(("accepted", "refused"))
+        with self._engine.connect() as connection:
+            return int(connection.execute(select(func.count()).select_from(AUDIT).where(decided)).scalar_one())
 
     def accepted(self, quarter: Quarter | None = None, company: str | None = None) -> list[AcceptedSubmission]:
         """Accepted submissions that were not withdrawn, by company and id."""
@@ -110,8 +127,8 @@ class Catalogue:
             with self._engine.begin() as connection:
                 values = {**submission.__dict__, "quarter": str(submission.quarter)}
                 connection.execute(insert(SUBMISSIONS).values(**values))
-                for name in sorted(withdraws):
-                    withdrawn = (SUBMISSIONS.c.company == submission.company) & (SUBMISSIONS.c.submission_id == name)
+                for names in _in_batches(sorted(withdraws)):
+                    withdrawn = (SUBMISSIONS.c.company == submission.company) & SUBMISSIONS.c.submission_id.in_(names)
                     connection.execute(update(SUBMISSIONS).where(withdrawn).values(status="withdrawn"))
                 _audit(connection, submission.digest, submission.company, "accepted", counts)
         except IntegrityError:  # whose text quotes the row
@@ -133,6 +150,11 @@ class Catalogue:
 def _audit(connection: Connection, digest: str, company: str, decision: str, counts: Counter[str]) -> None:
     row = {"digest": digest, "company": company, "decision": decision, "counts": dict(sorted(counts.items()))}
     connection.execute(insert(AUDIT).values(at=datetime.now(UTC), **row))
+
+
+def _in_batches(names: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(names), _NAMES_A_QUERY):
+        yield names[start : start + _NAMES_A_QUERY]
 
 
 def _accepted(row: Any) -> AcceptedSubmission:

@@ -20,6 +20,7 @@ class AcceptedRecords:
 
     def __init__(self, accepted: Path, catalogue: Catalogue, key: Callable[[Quarter, str], bytes], company: str) -> None:
         self._accepted, self._catalogue, self._key, self._company = accepted, catalogue, key, company
+        self._quarters: dict[str, Quarter] | None = None
 
     def of_quarter(self, quarter: Quarter, units: Sequence[str] | None) -> Iterable[tuple[str, str, str]]:
         """See KnownRecords. Raises NoLongerHeldError where the quarter's records were purged."""
@@ -28,8 +29,9 @@ class AcceptedRecords:
 
     def submission_quarter(self, submission_id: str) -> Quarter | None:
         """See KnownRecords."""
-        found = self._catalogue.find(self._company, submission_id)
-        return found.quarter if found else None
+        if self._quarters is None:
+            self._quarters = self._catalogue.quarters(self._company)
+        return self._quarters.get(submission_id)
 
     def _records(
         self, earlier: Sequence[AcceptedSubmission], key: bytes, units: Sequence[str] | None

@@ -134,14 +134,16 @@ class Settlement:
         return int(self._database.execute(query).fetchone()[0])
 
     def _settle_withdrawn_submissions(self) -> None:
-        for (name,) in self._database.execute("select distinct target from rows where kind = 'submission'").fetchall():
-            quarter = self._known.submission_quarter(name) if self._known else self._period_quarter
-            if quarter is None:
-                self._mark("E223", "submission_id", "kind = 'submission' and target = ?", name)
-            else:
-                self._database.execute(
-                    "update rows set quarter = ? where kind = 'submission' and target = ?", (str(quarter), name)
-                )
+        names = self._database.execute("select distinct target from rows where kind = 'submission'").fetchall()
+        if not names:
+            return
+        known = self._known.submission_quarter if self._known else lambda name: self._period_quarter
+        quarters = ((name, str(quarter)) for (name,) in names if (quarter := known(name)) is not None)
+        self._database.execute("create table withdrawn (name text primary key, quarter text) without rowid")
+        self._database.executemany("insert into withdrawn values (?, ?)", quarters)
+        of_row = "(select w.quarter from withdrawn w where w.name = rows.target)"
+        self._database.execute(f"update rows set quarter = {of_row} where kind = 'submission'")
+        self._mark("E223", "submission_id", "kind = 'submission' and quarter is null")
 
     def _mark(self, code: str, field: str, where: str, *values: str) -> None:
         self._database.execute(

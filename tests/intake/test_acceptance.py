@@ -4,6 +4,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from submissions import accepted_rows, door, json_lines, rewrite, write_lines
 
-from intake.acceptance import take_in
+from intake.acceptance import PoolDoor, take_in
 from intake.delivery import FolderDelivery
 from intake.receipt import receipt_is_genuine
+from intake.registry import Quota, Registry
 from intake.validation import validate_submission
 from schemas.signing import encode_key, public_key
 
@@ -339,3 +341,63 @@ def test_a_timestamp_that_no_calendar_has_refuses_its_file(made: Path, tmp_path:
     pq.write_table(table.set_column(table.schema.get_field_index("started_at"), "started_at", moments), part)
     rewrite(folder, made / "keys" / "alder.key")
     assert "E107" in take_in(FolderDelivery(folder), door(tmp_path / "pool", made)).report.counts
+
+
+def with_quota(pool: PoolDoor, **quota: int) -> PoolDoor:
+    companies = {name: company.model_copy(update={"quota": Quota(**quota)}) for name, company in pool.registry.companies.items()}
+    return replace(pool, registry=Registry(companies))
+
+
+@pytest.mark.parametrize(
+    ("quota", "field"),
+    [
+        ({"bytes_a_submission": 1000}, "quota.bytes_a_submission"),
+        ({"records_a_quarter": 3}, "quota.records_a_quarter"),
+        ({"users_a_quarter": 3}, "quota.users_a_quarter"),
+    ],
+)
+def test_over_the_quota_nothing_enters(
+    quota: dict[str, int], field: str, clean: Path, submission: Callable[[], Path], tmp_path: Path
+) -> None:
+    pool = door(tmp_path / "pool", clean)
+    result = take_in(FolderDelivery(submission()), with_quota(pool, **quota))
+    assert result.decision == "refused"
+    assert [(f.code, f.field) for f in result.report.findings] == [("E118", field)]
+    assert pool.catalogue.accepted() == []
+    assert take_in(FolderDelivery(submission()), pool).decision == "accepted"
+
+
+def test_quotas_count_what_is_there_already(clean: Path, submission: Callable[[], Path], tmp_path: Path) -> None:
+    pool = door(tmp_path / "pool", clean)
+    first = take_in(FolderDelivery(submission()), pool)
+    more = submission()
+    alter_records(more, clean, lambda rs: [{**r, "record_id": f"m{i}"} for i, r in enumerate(rs)], submission_id="more")
+    users = pool.catalogue.accepted()[0].users
+    assert users == len({row["unit"] for row in accepted_rows(tmp_path / "pool")})
+    records = 2 * first.receipt["accepted"]
+    exactly = with_quota(pool, records_a_quarter=records, users_a_quarter=users, submissions_a_day=2)
+    assert "E118" in take_in(FolderDelivery(more), with_quota(pool, records_a_quarter=records - 1)).report.counts
+    assert "E118" in take_in(FolderDelivery(more), exactly).report.counts  # the refused one was the second of the day
+    assert take_in(FolderDelivery(more), replace_quota(exactly, submissions_a_day=4)).decision == "accepted"
+
+
+def replace_quota(pool: PoolDoor, **changed: int) -> PoolDoor:
+    quota = next(iter(pool.registry.companies.values())).quota
+    return with_quota(pool, **{**quota.model_dump(), **changed})
+
+
+def test_many_withdrawals_of_submissions_settle(clean: Path, submission: Callable[[], Path], tmp_path: Path) -> None:
+    pool = door(tmp_path / "pool", clean)
+    take_in(FolderDelivery(submission()), pool)
+    own = pool.catalogue.accepted()[0].submission_id
+    base = {"domain": "suicide_self_harm", "record_status": "withdrawal", "scope": "submission"}
+    many = submission()
+    alter_records(
+        many,
+        clean,
+        lambda rs: [{**base, "record_id": f"w{i}", "submission_id": own if i else "nobody"} for i in range(3000)],
+        submission_id="takes-back",
+    )
+    result = take_in(FolderDelivery(many), pool)
+    assert (result.decision, dict(result.report.counts)) == ("accepted", {"E223": 1})
+    assert [row.submission_id for row in pool.catalogue.accepted()] == ["takes-back"]

@@ -179,6 +179,10 @@ def pool_status(root: Path, json: bool) -> int:
     columns = ("quarter", "version", "state", "checks", "signed", "missing")
     print_table("Releases", columns, ([row[c] for c in columns] for row in found["releases"]))
     print_table("Waiting in the drops", ("company", "submissions"), found["waiting"].items())
+    if found["missed"]:
+        print_table("Exports that did not come", ("company", "due", "last"), (row.values() for row in found["missed"]))
+    if found["not_enforced"]:
+        say("THIS HOST DOES NOT ENFORCE, where hostile files are read: " + ", ".join(found["not_enforced"]) + ".")
     return ExitCode.DONE
 
 

@@ -1,11 +1,14 @@
 """The one screen: what came in, what is ready, what was checked, who signed."""
 
 from collections import defaultdict
+from datetime import UTC, datetime
 from typing import Any
 
 from flows.drops import waiting_by_company
 from flows.pool import Pool
 from flows.scrubbing import parts
+from intake.registry import missed
+from intake.sandbox.reader import enforced_limits
 from publish.signoff import missing_roles
 from publish.store import states, stored_checks, stored_signoffs
 from schemas.errors import CommonsError, UsageError
@@ -14,7 +17,29 @@ from schemas.periods import Quarter
 
 def pool_status(pool: Pool) -> dict[str, Any]:
     """Counts and states, for the operator. No private value."""
-    return {"waiting": _waiting(pool), "submissions": _submissions(pool), "releases": _releases(pool)}
+    return {
+        "waiting": _waiting(pool),
+        "missed": _missed(pool),
+        "submissions": _submissions(pool),
+        "releases": _releases(pool),
+        "not_enforced": [name for name, held in enforced_limits().items() if not held],
+    }
+
+
+def _missed(pool: Pool) -> list[dict[str, str]]:
+    """Exports that were due by their company's schedule and did not come."""
+    try:
+        found = missed(pool.registry, pool.catalogue, datetime.now(UTC))
+    except UsageError:  # no company is registered yet
+        found = []
+    return [
+        {
+            "company": each.company,
+            "due": f"{each.due:%Y-%m-%d %H:%M}",
+            "last": f"{each.last:%Y-%m-%d %H:%M}" if each.last else "never",
+        }
+        for each in found
+    ]
 
 
 def _waiting(pool: Pool) -> dict[str, int | str]:

@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.drops import in_turns, waiting_by_company
 from flows.guard import guarded
-from flows.intake_steps import take_in_submission
+from flows.intake_steps import clear_leftovers, take_in_submission
 from flows.pool import Pool
 from flows.progress import tell
 from flows.scrubbing import pending_parts, scrub_parts
@@ -33,6 +33,7 @@ def scrub_task(root: str) -> dict[str, int]:
 @flow(name="intake", validate_parameters=False)
 def intake(root: str) -> dict[str, Any]:
     """Takes in what lies in the drops and scrubs what was accepted. Returns counts and codes only."""
+    guarded(clear_leftovers, Pool(Path(root)))
     found = guarded(waiting_by_company, Pool(Path(root)))
     failed = [error for error in found.values() if isinstance(error, CommonsError)]
     results, arrivals = [], in_turns(found)

@@ -8,12 +8,14 @@ from typing import Any
 
 from flows.drops import drop_of
 from flows.pool import Pool
-from intake.acceptance import IntakeResult, PoolDoor, take_in
+from intake.acceptance import IntakeResult, PoolDoor, clear_staging, take_in
 from intake.answering import answer_files, keep_answer
 from intake.arrival import DropDelivery, answer, clear
 from intake.delivery import Delivery, DeliveryError
+from intake.drop import INCOMING
 from intake.manifest_checks import parse_manifest
 from intake.receipt import make_receipt
+from intake.sealing import MANIFEST_PART
 from intake.validation import ValidationReport
 from schemas.findings import Finding
 from schemas.manifest import MANIFEST_NAME
@@ -32,9 +34,14 @@ def take_in_submission(pool: Pool, company: str, digest: str) -> dict[str, Any]:
     """Takes one submission in, answers it and clears it from the drop. Returns counts and codes only.
 
     Where a run ends before it answered, the next one finds the submission still there and answers with the first receipt.
-    Raises TransportError where the drop cannot be read or answered.
+    What another run has answered and cleared meanwhile is left alone. Raises TransportError where the drop cannot be read
+    or answered.
     """
     with one_at_a_time(pool), drop_of(pool, company) as drop:
+        clear_staging(pool.door)
+        if drop.look(f"{INCOMING}/{digest}/{MANIFEST_PART}") is None:
+            nothing = {"quarter": "", "records": 0, "accepted": 0, "quarantined": 0, "findings": {}}
+            return {"decision": "answered by another run", "company": company, **nothing}
         delivery = DropDelivery(drop, digest, pool.identities)
         result = _refused_at_the_door(pool.door, delivery, company, digest) or take_in(delivery, pool.door)
         answer(drop, digest, result.answer)
@@ -48,6 +55,12 @@ def take_in_submission(pool: Pool, company: str, digest: str) -> dict[str, Any]:
         "quarantined": result.report.quarantined,
         "findings": dict(sorted(result.report.counts.items())),
     }
+
+
+def clear_leftovers(pool: Pool) -> None:
+    """Removes what runs that were killed left in the staging folder."""
+    with one_at_a_time(pool):
+        clear_staging(pool.door)
 
 
 def _refused_at_the_door(door: PoolDoor, delivery: Delivery, company: str, digest: str) -> IntakeResult | None:

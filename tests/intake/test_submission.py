@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,24 @@ import pytest
 from stores import Store, send
 from submissions import json_lines, rewrite, write_lines
 
+from flows import intake_steps
 from flows.drops import drop_of, make_local_drops, public_keys, waiting
 from flows.intake_steps import take_in_submission
 from flows.pool import Pool
-from intake import arrival, sealing
+from intake import arrival, sealing, submission
 from intake.arrival import DropDelivery, answer, arrivals
 from intake.delivery import DeliveryError
 from intake.drop import INCOMING, open_drop
+from intake.own_submissions import own_submissions
+from intake.receipt import make_receipt
 from intake.sealing import MANIFEST_PART, identities_of, new_identity, parts_of, recipient_of, seal
+from intake.store_local import LocalDrop
 from intake.submission import Outcome, Sending, submit
+from intake.validation import ValidationReport
 from sample_data.parameters import SimulationParameters
 from sample_data.simulate import simulate
-from schemas.errors import TransportError
+from schemas.errors import TransportError, UsageError
+from schemas.signing import encode_key, new_private_key, public_key
 
 IDENTITY = new_identity()
 IDENTITIES = identities_of(IDENTITY)
@@ -111,7 +119,7 @@ def test_a_submission_is_sent_and_sent_again_it_is_there_already(store: Store, e
     assert by_alder(store, export, dry_run=True).outcome is Outcome.WAITING
 
 
-@pytest.mark.parametrize("writes", [0, 1, 4, 6])
+@pytest.mark.parametrize("writes", [4, *(pytest.param(number, marks=pytest.mark.long) for number in (0, 1, 6))])
 def test_cut_off_half_way_it_goes_on_where_it_stopped(store: Store, export: Path, writes: int) -> None:
     cut = process(store, export, writes)
     cut.communicate(timeout=120)
@@ -156,17 +164,9 @@ def test_what_was_sent_one_after_the_other_arrives_in_that_order(store: Store, f
             assert arrivals(drop, 10) == sent
 
 
-def test_the_answer_stops_a_second_sending_and_a_refusal_can_be_sent_again(store: Store, export: Path, files: Path) -> None:
-    from intake.receipt import make_receipt
-    from intake.validation import ValidationReport
-    from schemas.periods import Quarter
-    from schemas.signing import encode_key, new_private_key, public_key
-
-    _ = Quarter, files
+def test_the_answer_stops_a_second_sending_and_a_refusal_can_be_sent_again(store: Store, export: Path) -> None:
     digest = by_alder(store, export, dry_run=True).digest
     key, other = new_private_key(), new_private_key()
-    from datetime import UTC, datetime
-
     for decision, signer, outcome, again in (
         ("refused", other, Outcome.WOULD_BE_SENT, Outcome.WOULD_BE_SENT),  # not the pool's word
         ("refused", key, Outcome.ANSWERED, Outcome.WOULD_BE_SENT),
@@ -205,9 +205,6 @@ def test_strict_sends_nothing_while_a_record_would_be_quarantined(
 def test_a_file_that_changes_while_it_is_sent_hands_nothing_over(
     store_of: Callable[[str], Store], export: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from intake import submission
-    from schemas.errors import UsageError
-
     checked = submission.validate_submission
 
     def then_changed(*arguments: Any, **named: Any) -> Any:
@@ -227,8 +224,6 @@ def test_a_file_that_changes_while_it_is_sent_hands_nothing_over(
 def test_parts_that_vanish_while_the_rest_is_sent_hand_nothing_over(
     store_of: Callable[[str], Store], export: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from intake.store_local import LocalDrop
-
     store, write = store_of("local"), LocalDrop.write
 
     def without_the_second(self: LocalDrop, path: str, data: bytes) -> None:
@@ -338,8 +333,6 @@ def test_what_was_tampered_with_is_refused_and_nothing_of_it_enters(pool: Pool, 
         (digest, "alder", "refused")
     ]
     assert waiting(pool) == []
-    from intake.own_submissions import own_submissions
-
     with drop_of(pool, "alder") as drop:
         told = own_submissions(drop, public_keys(pool)["pool_key"])
     assert [(each.state, each.genuine, each.receipt and each.receipt["decision"]) for each in told][:1] == [
@@ -367,8 +360,6 @@ def test_a_submission_under_the_name_of_another_is_refused(pool: Pool, export: P
 def test_a_run_that_died_before_it_answered_is_answered_by_the_next_with_the_same_receipt(
     pool: Pool, export: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import intake_steps
-
     digest = send(pool, export).digest
     with monkeypatch.context() as patched:
         patched.setattr(intake_steps, "answer", lambda *_: (_ for _ in ()).throw(TransportError("cut off")))
@@ -406,10 +397,6 @@ def test_a_drop_that_cannot_be_looked_into_stops_nobody_else(pool: Pool, files: 
 
 def test_memory_holds_one_part_and_not_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of 24 parts passes through while no more than a few parts' worth of memory is taken at any time."""
-    import tracemalloc
-
-    from intake.store_local import LocalDrop
-
     monkeypatch.setattr(sealing, "PART_BYTES", 1 << 20)
     monkeypatch.setattr(arrival, "PART_BYTES", 1 << 20)
     digest, drop = "ab" * 32, LocalDrop(tmp_path)

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -57,15 +58,10 @@ def render_report(report: ValidationReport, receipt: Mapping[str, Any] | None) -
 
     With a receipt it tells what the pool did, else what it would do. Everything is escaped.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"grouped": lambda number: f"{number:,}", "marked": _marked, "breakable": _breakable}
-    source = files("intake").joinpath("templates", "report.html.j2").read_text(encoding="utf-8")
     refused = receipt["decision"] != "accepted" if receipt is not None else report.refused
     manifest = report.read.manifest if report.read else None
     parts = _by_code(report)
-    return environment.from_string(source).render(
+    return _template().render(  # type: ignore[no-any-return]
         verdict=_verdict(report, receipt, refused),
         tone="refused" if refused else "partly" if report.quarantined else "good",
         refused=refused,
@@ -78,6 +74,15 @@ def render_report(report: ValidationReport, receipt: Mapping[str, Any] | None) -
         next_steps=_next_steps(report, refused, receipt is not None),
         counts=sum(report.counts.values()),
     )
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"grouped": lambda number: f"{number:,}", "marked": _marked, "breakable": _breakable}
+    return environment.from_string(files("intake").joinpath("templates", "report.html.j2").read_text(encoding="utf-8"))
 
 
 def _marked(text: str) -> Any:

@@ -9,7 +9,7 @@
 --   looked_for          one row: what your classifier looks for at all
 --   collected           one row an outcome that you collect, and what its absence means
 -- and these variables: tables, out, period_start, period_end, as_of (UTC, the warehouse is complete up to it), pseudonym_key.
--- It leaves the table `record`, which write_jsonl.sql or write_parquet.sql writes.
+-- It leaves the view `record`, which write_jsonl.sql or write_parquet.sql writes.
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Pseudonyms: HMAC-SHA256 (RFC 2104) under the quarter's key, 32 bytes in hex. DuckDB has sha256() but no hmac():
@@ -34,6 +34,7 @@ WITH once AS (
 SELECT conversation_id, message_id, sent_at, role, text,
     (row_number() OVER (PARTITION BY conversation_id ORDER BY sent_at, sequence NULLS LAST, role DESC, message_id))::INTEGER AS turn
 FROM once;
+DROP TABLE message;  -- texts are the bulk of it all: they are held once
 
 -- A conversation belongs to the period in which it started, UTC. Users who opted out and records under legal
 -- restriction stay at home: that is what you attest in manifest.toml.
@@ -176,7 +177,7 @@ GROUP BY a.conversation_id;
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- No text of anyone known to be under 13. Empty texts are accepted everywhere: write '' here to send none at all.
-CREATE OR REPLACE TEMP TABLE turn_list AS
+CREATE OR REPLACE TEMP VIEW turn_list AS
 SELECT t.conversation_id,
     list({'index': t.turn, 'role': t.role, 'text': if(c.age < 13, '', left(coalesce(t.text, ''), 32768))} ORDER BY t.turn) AS turns
 FROM turn AS t JOIN chosen AS c USING (conversation_id)
@@ -185,7 +186,7 @@ GROUP BY t.conversation_id;
 CREATE OR REPLACE MACRO as_name(text) AS coalesce(nullif(left(regexp_replace(lower(text), '[^a-z0-9._-]+', '-', 'g'), 64), ''), 'unknown');
 
 -- The record, every field of it: `unknown` where you do not know is an honest answer.
-CREATE OR REPLACE TEMP TABLE record AS
+CREATE OR REPLACE TEMP VIEW record AS
 SELECT
     'suicide_self_harm' AS domain,
     left(pseudonym('conversation:' || c.conversation_id), 32) AS record_id,

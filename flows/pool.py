@@ -1,7 +1,10 @@
 """The pool on one machine: where things lie below its root, and which configuration, keys and state it uses."""
 
+import fcntl
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -31,6 +34,18 @@ if TYPE_CHECKING:
     from aggregate.ledger import Ledger
     from anonymize.settings import ScrubSettings
     from publish.signoff import People
+
+
+@contextmanager
+def _one_makes_tables(root: Path) -> Iterator[None]:
+    """Of processes that begin in a new pool at once, one makes the tables. The lock is of the folder, and ends with its process."""
+    root.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class _Settings(BaseModel):
@@ -174,13 +189,16 @@ class Pool:
                 connection.execute("pragma synchronous = full")
                 connection.execute("pragma busy_timeout = 60000")
 
-        create_tables(engine)
+        with _one_makes_tables(self.root / "state"):
+            create_tables(engine)
         return engine
 
     @cached_property
     def catalogue(self) -> Catalogue:
         """The catalogue of submissions."""
-        return Catalogue(self.engine)
+        engine = self.engine
+        with _one_makes_tables(self.root / "state"):
+            return Catalogue(engine)
 
     @cached_property
     def ledger(self) -> "Ledger":
@@ -188,7 +206,9 @@ class Pool:
         from aggregate.ledger import Ledger
         from aggregate.mechanisms.conversion import epsilon_of
 
-        return Ledger(self.engine, self.privacy.budget, epsilon_of)
+        engine, budget = self.engine, self.privacy.budget
+        with _one_makes_tables(self.root / "state"):
+            return Ledger(engine, budget, epsilon_of)
 
     def drop_url(self, company: str) -> str:
         """Where a company's submissions arrive: a place of its own below the pool's drops."""

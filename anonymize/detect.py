@@ -11,10 +11,10 @@ from anonymize.recognizers import pattern_recognizers
 from anonymize.recognizers.non_latin import ChatNonLatinRecognizer
 from anonymize.recognizers.spacy_entities import SCORE as SPACY_SCORE
 from anonymize.recognizers.token_classifier import TokenClassifierRecognizer
-from anonymize.refine import by_line, complete, join, names_something
+from anonymize.refine import by_line, complete, join, naming_test
 from anonymize.segments import segments_of
 from anonymize.settings import ScrubSettings
-from anonymize.spans import Span, merge, subtract, trim
+from anonymize.spans import Cover, Span, cover_of, merge, subtract, trim
 from anonymize.vocabulary import unexplained
 
 _PLACES = frozenset(("ADDRESS", "POSTCODE"))
@@ -80,12 +80,12 @@ class Detector:
         limits = self._settings.limits
         wanted: dict[_Piece, list[tuple[int, int]]] = {}
         for number, view in enumerate(views):
+            cover, addresses = cover_of(found[number]), [span.start for span in found[number] if span.entity in _PLACES]
             for start, end in segments_of(view.text, limits.max_segment_characters, limits.segment_overlap):
                 segment = view.text[start:end]
-                open_words = _open_words(segment, start, found[number]) if language == "en" else ()
+                open_words = _left_open(unexplained(segment), cover, start) if language == "en" else ()
                 # An address in sight has parts that are ordinary words: the models read it in any case.
-                in_address = any(span.entity in _PLACES and start <= span.start < end for span in found[number])
-                if in_address:
+                if any(start <= place < end for place in addresses):
                     open_words = (*open_words, (end - start, end - start + 1))
                 if language != "en" or open_words:
                     wanted.setdefault((language, segment, open_words), []).append((number, start))
@@ -119,7 +119,7 @@ class Detector:
             asked = [
                 number
                 for number, (_, _, open_words) in enumerate(unread)
-                if language != "en" or any(not _covered(word, found[number]) for word in open_words)
+                if language != "en" or _left_open(open_words, cover_of(found[number]), 0)
             ]
             for number, items in zip(asked, self._classifier.analyze_batch([texts[n] for n in asked]), strict=True):
                 found[number].extend(Span(*item) for item in items)
@@ -138,7 +138,8 @@ class Detector:
         minimum = self._settings.scores.minimum
         kept = [span for span in spans if span.score >= minimum]
         if language == "en":
-            kept = complete(text, [span for span in by_line(text, kept) if names_something(text, span)])
+            names_something = naming_test(text)
+            kept = complete(text, [span for span in by_line(text, kept) if names_something(span)])
         if not kept:
             return []
         return self.without_helplines(text, join(text, merge(trim(text, kept))))
@@ -160,14 +161,9 @@ class Detector:
         return bool(codes) and all(self._helplines.is_number(code) for code in codes)
 
 
-def _open_words(segment: str, offset: int, spans: Sequence[Span]) -> tuple[tuple[int, int], ...]:
-    """Give the ranges (in the segment) of the words that neither the vocabulary nor a pattern explains."""
-    words = unexplained(segment)
-    return tuple(word for word in words if not _covered((word[0] + offset, word[1] + offset), spans)) if words else ()
-
-
-def _covered(word: tuple[int, int], spans: Sequence[Span]) -> bool:
-    return any(span.start <= word[0] and word[1] <= span.end for span in spans)
+def _left_open(words: Sequence[tuple[int, int]], cover: Cover, offset: int) -> tuple[tuple[int, int], ...]:
+    """Give the words (ranges in a segment that begins at `offset`) that no finding covers whole."""
+    return tuple(word for word in words if not cover.holds(word[0] + offset, word[1] + offset))
 
 
 def _tells(piece: str) -> bool:

@@ -1,11 +1,11 @@
 """Second looks at English findings: what is no name after all, and what belongs to one."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from anonymize.recognizers.names import CUED
 from anonymize.recognizers.spacy_entities import SCORE as SPACY_SCORE
-from anonymize.spans import Span, merge
+from anonymize.spans import Cover, Span, cover_of, merge
 from anonymize.vocabulary import WORD, is_common, is_ordinary, is_unheard_of, unexplained
 
 UNHEARD = 0.4
@@ -30,8 +30,17 @@ _BESIDE = re.compile(r"(?:, | and | & | or |, and )(?P<word>[^\W\d_][\w'’-]{2,
 _BEFORE = re.compile(r"(?<!\w)(?P<word>[^\W\d_][\w'’-]{2,20})(?:, | and | & | or )$", re.IGNORECASE)
 
 
-def names_something(text: str, span: Span) -> bool:
-    """Refuse a model's name that holds only ordinary words, or a usual word in lower case by a writer who uses capitals."""
+def naming_test(text: str) -> Callable[[Span], bool]:
+    """Tell which of a text's findings name something.
+
+    A model's name that holds only ordinary words does not, nor a usual word in lower case by a writer who uses capitals.
+    """
+    uses_capitals = _USES_CAPITALS.search(text) is not None  # once a text: it reads all of it
+    all_capitals = text.isupper()
+    return lambda span: _names_something(text, span, uses_capitals, all_capitals)
+
+
+def _names_something(text: str, span: Span, uses_capitals: bool, all_capitals: bool) -> bool:
     if span.entity not in _NAMING or span.score == CUED:
         return True
     value = text[span.start : span.end]
@@ -45,10 +54,10 @@ def names_something(text: str, span: Span) -> bool:
         return (
             len(words) > 1
             and all(word[0].isupper() for word in words)
-            and not text.isupper()
+            and not all_capitals
             and (span.start > 0 or span.score == SPACY_SCORE)
         )
-    if value.islower() and span.score < _SURE_OF_LOWER_CASE and _USES_CAPITALS.search(text):
+    if value.islower() and span.score < _SURE_OF_LOWER_CASE and uses_capitals:
         return not all(is_ordinary(word) or is_common(word) for word in words)
     return True
 
@@ -85,15 +94,11 @@ def complete(text: str, spans: list[Span]) -> list[Span]:
                 extra.append(Span(*job.span("job"), "TITLE", 0.5))
     if any(span.entity in _JOINED for span in found):
         extra.extend(_ages_beside_places(text, found))
-    known = [*found, *extra]
+    known = cover_of([*found, *extra])
     for start, end in unexplained(text):
-        if not _inside((start, end), known) and is_unheard_of(text[start:end]):
+        if not known.holds(start, end) and is_unheard_of(text[start:end]):
             extra.append(Span(start, end, UNKNOWN_WORD, UNHEARD))
     return [*found, *extra]
-
-
-def _inside(place: tuple[int, int], spans: Sequence[Span]) -> bool:
-    return any(span.start <= place[0] and place[1] <= span.end for span in spans)
 
 
 def _rest_of_name(text: str, span: Span) -> list[Span]:
@@ -130,11 +135,8 @@ def _rest_of_address(text: str, span: Span) -> list[Span]:
 
 
 def _ages_beside_places(text: str, found: Sequence[Span]) -> list[Span]:
-    return [
-        Span(*age.span("age"), "AGE", 0.5)
-        for age in _AGE.finditer(text)
-        if any(span.entity in _JOINED and span.start - _NEAR < age.start() < span.end + _NEAR for span in found)
-    ]
+    near = Cover((span.start - _NEAR + 1, span.end + _NEAR - 1) for span in found if span.entity in _JOINED)
+    return [Span(*age.span("age"), "AGE", 0.5) for age in _AGE.finditer(text) if near.holds(age.start(), age.start())]
 
 
 def _starts_like_a_clause(word: str) -> bool:

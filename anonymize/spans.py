@@ -1,7 +1,9 @@
 """Spans: what a layer found, and how overlapping findings become one answer."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 WITHHELD_ENTITY = "WITHHELD"
 
@@ -14,6 +16,25 @@ class Span:
     end: int
     entity: str
     score: float
+
+
+class Cover:
+    """Tells in logarithmic time whether a place lies whole inside one of some ranges."""
+
+    def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
+        ordered = sorted(ranges)
+        self._starts = [start for start, _ in ordered]
+        self._furthest = list(accumulate((end for _, end in ordered), max))
+
+    def holds(self, start: int, end: int) -> bool:
+        """Whether any one range begins at or before `start` and ends at or after `end`."""
+        before = bisect_right(self._starts, start)
+        return before > 0 and self._furthest[before - 1] >= end
+
+
+def cover_of(spans: Iterable[Span]) -> Cover:
+    """The cover of the places of spans."""
+    return Cover((span.start, span.end) for span in spans)
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:

@@ -133,39 +133,44 @@ def s3_store(folder: Path) -> Iterator[Store]:
 
     identities = [identity("pool", "Admin", "Read", "Write", "List"), *(identity(c, *limited(c)) for c in COMPANIES)]
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
-    ports = {name: free_port() for name in ("s3", "master", "volume", "filer")}
-    command = [
-        weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-s3", f"-s3.config={folder / 's3.json'}",
-        *(f"-{name}.port={port}" for name, port in ports.items()), "-master.volumeSizeLimitMB=64", "-volume.max=50",
-    ]  # fmt: skip
-    endpoint = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3']}"}
-    people = {person: endpoint | s3_credentials(person) for person in (*COMPANIES, "pool", "stranger")}
-    store = Store("s3", "s3://pool/drops", people, tuple(f"of-{person}" for person in people), clock_ticks=1.0)
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        _until_ready(store, process)
-        yield store
-    finally:
-        process.kill()
-        process.wait(10)
+    for attempt in range(3):  # another process may take a port between our asking for it and the server's
+        ports = {name: free_port() for name in ("s3", "master", "volume", "filer")}
+        data = folder / f"data-{attempt}"
+        data.mkdir()
+        command = [
+            weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={data}", "-s3", f"-s3.config={folder / 's3.json'}",
+            *(f"-{name}.port={port}" for name, port in ports.items()), "-master.volumeSizeLimitMB=64", "-volume.max=50",
+            "-s3.port.iceberg=0", "-s3.port.lance=0",  # these would listen on ports of their own choice
+        ]  # fmt: skip
+        endpoint = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3']}"}
+        people = {person: endpoint | s3_credentials(person) for person in (*COMPANIES, "pool", "stranger")}
+        store = Store("s3", "s3://pool/drops", people, tuple(f"of-{person}" for person in people), clock_ticks=1.0)
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        try:
+            if _is_ready(store, process):
+                yield store
+                return
+        finally:
+            process.kill()
+            process.wait(10)
+    pytest.fail("the S3 server does not start")
 
 
-def _until_ready(store: Store, process: subprocess.Popen[bytes]) -> None:
+def _is_ready(store: Store, process: subprocess.Popen[bytes]) -> bool:
     import s3fs
 
     end = time.monotonic() + 90
     with store.person("pool"):
-        while True:
+        while time.monotonic() < end and process.poll() is None:
             try:
                 own = s3fs.S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"], skip_instance_cache=True)
                 own.call_s3("create_bucket", Bucket="pool")
                 own.pipe_file("pool/ready", b"1")
-                return
+                return True
             except Exception:
-                if time.monotonic() > end or process.poll() is not None:
-                    raise
                 time.sleep(0.3)
+    return False
 
 
 @contextmanager

@@ -195,6 +195,7 @@ def withdraw(
     mappings name them), and record_id with started_at, or quarter.
 
     Example: `commons withdraw --submission alder-2026-07-1a2b3c4d --into exports/withdrawal-1`
+
     Example: `commons withdraw --from - --pseudonym-key keys/pseudonym-2026Q3.key --into exports/withdrawal-2`
 
     Args:

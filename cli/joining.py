@@ -14,6 +14,7 @@ def keygen(path: Path, *, pseudonym: Annotated[bool, Parameter(negative="")] = F
     """Make an Ed25519 key: the private key into PATH (readable by you alone), the public key printed.
 
     Example: `commons keygen keys/alder-1.key`
+
     Example: `commons keygen --pseudonym keys/pseudonym-2026Q4.key`
 
     Args:

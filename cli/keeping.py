@@ -71,3 +71,47 @@ def purge(
     if shown:
         say("No key of theirs is left, and no file of theirs; none could be opened with any other key.")
     return ExitCode.DONE
+
+
+def protect(*, dry_run: bool = False, sql: bool = False, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
+    """Set owners, groups and modes as roles.toml declares them, and make the accounts that are missing. As root.
+
+    Run it again after a company was registered; what is set right already is left as it is.
+
+    Example: `sudo commons protect --root pool --dry-run`
+
+    Args:
+        dry_run: print the accounts to make and the rights to set, and change nothing.
+        sql: print the GRANTs for a state database in PostgreSQL, and change nothing.
+    """
+    from flows.protecting import account_commands, grants, protect, run_commands, state_tables
+    from flows.roles import load_roles, protections
+
+    pool = _pool(root)
+    roles, companies = load_roles(pool.config("roles.toml")), tuple(sorted(pool.registry.companies))
+    if sql:
+        say("\n".join(grants(roles, state_tables())))
+        return ExitCode.DONE
+    local = "://" not in pool.settings.drops
+    wanted = [p for p in protections(roles, companies) if local or p.path.parts[:1] != ("drops",)]
+    commands = account_commands(roles, wanted, companies)
+    changed: list[str] = []
+    if not dry_run:
+        run_commands(commands)
+        pool.catalogue, pool.ledger  # noqa: B018  (the state database is there before its modes are set)
+        pool.engine.dispose()
+        changed = protect(pool.root, wanted)
+    if json:
+        rights = [
+            {"path": str(p.path), "owner": p.owner or "root", "group": p.group or "root", "mode": f"{p.folder_mode:04o}"}
+            for p in wanted
+        ]
+        print_json({"dry_run": dry_run, "commands": commands, "rights": rights, "changed": changed})
+        return ExitCode.DONE
+    for command in commands:
+        say(" ".join(command))
+    rows = ((str(p.path), p.owner or "root", p.group or "root", f"{p.folder_mode:04o}", f"{p.file_mode:04o}") for p in wanted)
+    print_table("Would be set" if dry_run else "Set", ("path", "owner", "group", "folders", "files"), rows)
+    if not local:
+        say("The drops are in a store: docs/guides/operating.md has the policy for each prefix.")
+    return ExitCode.DONE

@@ -137,7 +137,8 @@ def check_records(
                 of_file += [(told, name) for row, told, name in checked.problems if not row]
                 _count_problems(report, file.path, checked, limits)
                 take(checked, settlement.add(checked.sound))
-                if report.quarantined > most_bad:
+                seen = report.records + rows
+                if report.quarantined > (most_bad if seen < limits.first_rows else min(most_bad, seen // 2)):
                     report.records += rows
                     report.add(Finding("E113"), limits)
                     return

@@ -15,6 +15,7 @@ from warehouse import FACTS, KEY, as_postgres
 
 from cli.main import run
 from intake.starting import start
+from intake.validation import ValidationReport
 from schemas.errors import ExitCode
 from schemas.signing import encode_key, public_key
 
@@ -245,6 +246,16 @@ def test_validate_writes_the_page_beside_not_into_the_submission(home: Path) -> 
     assert run(["validate", str(example), "--html", str(home / "reports" / "b.html")]) == ExitCode.SUBMISSION_REFUSED
     page = (home / "reports" / "b.html").read_text()
     assert "E205" in page and "canary" not in page
+
+
+def test_the_exit_code_counts_findings_that_are_not_listed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def validated(*_: object, **__: object) -> ValidationReport:
+        report = ValidationReport(records=100_000, quarantined=1)
+        report.counts.update({"W304": 50_000, "E205": 1})
+        return report
+
+    monkeypatch.setattr("intake.validation.validate_submission", validated)
+    assert run(["validate", str(home / "example")]) == ExitCode.RECORDS_QUARANTINED
 
 
 def test_one_thing_is_withdrawn_at_a_time(home: Path, tmp_path: Path) -> None:

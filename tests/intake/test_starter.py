@@ -19,6 +19,7 @@ from intake.settings import load_company_settings, read_signing_key
 from intake.starting import start
 from intake.validation import validate_submission
 from intake.withdrawing import read_pseudonym_key
+from schemas.codes import code_lists
 from schemas.errors import UsageError
 from schemas.manifest import Manifest, signed_bytes
 from schemas.signing import decode_key, public_key, verify
@@ -67,11 +68,19 @@ def test_what_goes_to_the_convener_is_a_registration_as_it_stands(home: Path) ->
     key = company.key("alder-1")
     assert key is not None and key.valid_at(datetime(2026, 8, 2, tzinfo=UTC))
     assert company.agreement_id == "agr-alder-1"
+    assert company.schedule is not None and company.schedule.every == "monthly"
+    collected = set(re.findall(r"^    \('(\w+)', +'\w+', +'\w+', +'\w+', +(?:NULL|'\w+')\)", _mapping(home), flags=re.M))
+    assert len(collected) == 4
+    assert set(company.not_collected) == set(code_lists()["outcome_kind"]) - collected
     settings = load_company_settings(home / "commons.toml")
     assert decode_key(key.public_key) == public_key(read_signing_key(settings))
     assert (home / "keys" / "alder-1.pub").read_text().strip() == key.public_key
     raw = json.loads((home / "example" / "manifest.json").read_text())
     assert verify(decode_key(key.public_key), signed_bytes(raw), raw["signature"])
+
+
+def _mapping(home: Path) -> str:
+    return (home / "mappings" / "postgres.sql").read_text()
 
 
 def test_the_settings_name_what_is_still_to_come(home: Path) -> None:

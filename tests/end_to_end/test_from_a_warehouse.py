@@ -1,8 +1,9 @@
 """From tables in the shape of three warehouses to records: the same facts give the same records, and they are accepted."""
 
 import json
+import shutil
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,42 @@ def test_a_label_that_is_not_mapped_is_found_and_not_dropped(home: Path, tmp_pat
     run_mapping(home, shape, tables_of(shape, tmp_path / "tables", facts), into)
     assert run(["prepare", str(into), "--period", PERIOD, "--settings", str(home / "commons.toml")]) == ExitCode.DONE
     assert "E212" in validate_submission(into).counts
+
+
+def altered(home: Path, tmp_path: Path, shape: str, old: str, new: str) -> Path:
+    """A copy of the mappings with one edit, as a company makes it."""
+    folder = tmp_path / "own"
+    shutil.copytree(home / "mappings", folder / "mappings")
+    mapping = folder / "mappings" / f"{shape}.sql"
+    assert old in mapping.read_text()
+    mapping.write_text(mapping.read_text().replace(old, new))
+    return folder
+
+
+def test_a_classifier_that_says_yes_or_no_is_enough(home: Path, tmp_path: Path) -> None:
+    facts = {**FACTS, "hits": [dict(h, what="si_any", imminent=None) for h in FACTS["hits"]]}
+    own = altered(home, tmp_path, "bigquery", "true AS behavior, true AS nssi", "false AS behavior, false AS nssi")
+    into = tmp_path / "export"
+    run_mapping(own, "bigquery", tables_of("bigquery", tmp_path / "tables", facts), into)
+    for record in read(into / "records.jsonl"):
+        levels = {name: record["risk"][name] for name in ("ideation", "behavior", "behavior_recency", "nssi", "imminence")}
+        present = record["record_id"] != pseudonym("conversation:c2")[:32]
+        ideation = "present_level_unknown" if present else "none"
+        assert levels == {"ideation": ideation} | dict.fromkeys(("behavior", "behavior_recency", "nssi", "imminence"), "unknown")
+    assert run(["prepare", str(into), "--period", PERIOD, "--settings", str(home / "commons.toml")]) == ExitCode.DONE
+    assert validate_submission(into).findings == []
+
+
+def test_timestamps_without_a_zone_may_be_local_time(home: Path, tmp_path: Path) -> None:
+    """Snowflake's TIMESTAMP_NTZ in New York: the same moments once the mapping names the zone, others where it does not."""
+    west = {
+        name: [dict(row, at=row["at"] - timedelta(hours=4)) if "at" in row else row for row in rows]
+        for name, rows in FACTS.items()
+    }
+    tables = tables_of("snowflake", tmp_path / "tables", west)
+    own = altered(home, tmp_path, "snowflake", "AT TIME ZONE 'UTC'", "AT TIME ZONE 'America/New_York'")
+    assert by_id(read(run_mapping(own, "snowflake", tables, tmp_path / "a"))) == by_id(EXPECTED)
+    assert by_id(read(run_mapping(home, "snowflake", tables, tmp_path / "b"))) != by_id(EXPECTED)
 
 
 def test_an_action_that_is_not_mapped_is_found_and_not_dropped(home: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Taking a submission in: validated, rewritten as Parquet that the pool wrote, catalogued, receipted. Whole or not at all."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -27,7 +28,7 @@ from intake.sandbox.reader import read_confined
 from intake.settlement import Settlement
 from intake.validation import ValidationReport, check_records, period_quarter, record_context
 from schemas.at_rest import KEY_BYTES, NoLongerHeldError
-from schemas.errors import InternalError
+from schemas.errors import InternalError, UsageError
 from schemas.findings import Finding
 from schemas.manifest import MANIFEST_NAME, Manifest
 from schemas.periods import Quarter
@@ -117,7 +118,8 @@ def _one_at_a_time(door: PoolDoor, company: str) -> Iterator[None]:
 
 def clear_staging(door: PoolDoor) -> None:
     """Removes what a run that was killed left behind. Only where no other take_in runs in this pool."""
-    shutil.rmtree(door.staging, ignore_errors=True)
+    for folder in door.staging.glob("*"):  # the folder itself may be a link to another disk
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read_manifest(delivery: Delivery, limits: Limits) -> tuple[ReadManifest | None, list[Finding]]:
@@ -286,9 +288,7 @@ def _accept(
     target = submission_folder(door.accepted, row)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target, ignore_errors=True)  # left by a crash before the catalogue named it: same content
-    _sync(parts)
-    parts.replace(target)
-    _sync(target.parent)
+    _put_in_place(parts, target)
     earlier = None
     try:
         door.catalogue.add(row, withdraws, report.counts)
@@ -308,6 +308,22 @@ def _accept(
         files=tuple(sorted(target.glob("*.parquet"))),
     )
     return IntakeResult("accepted", report, receipt, answer, submission)
+
+
+def _put_in_place(parts: Path, target: Path) -> None:
+    _sync(parts)
+    apart = False
+    try:
+        parts.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        apart = True
+    if apart:  # a copy would not be whole at once
+        raise UsageError(
+            "The pool's folders `staging` and `accepted` lie on different file systems.", "Put both on one, then run it again."
+        )
+    _sync(target.parent)
 
 
 def _sync(folder: Path) -> None:

@@ -35,6 +35,7 @@ def main() -> int:
     enforced = confine(Allowance(job.limits.memory_bytes, job.limits.seconds(job.size)))
     with os.fdopen(0, "rb") as source, os.fdopen(1, "wb", buffering=1 << 20) as sink:
         sink.write(orjson.dumps(enforced) + b"\n")
+        sink.flush()  # the reader tells a process that dies of its file from one that never began
         try:
             _check(source, sink, job)
         except UnreadableFileError as error:
@@ -48,6 +49,7 @@ def _check(source: IO[bytes], sink: IO[bytes], job: Job) -> None:
     with pa.ipc.new_stream(pa.PythonFile(sink, "w"), stream_schema()) as stream:  # type: ignore[arg-type]
         for checked, sound in check_rows(source, job.size, job.file_format, job.number, job.context, job.limits):
             stream.write_batch(_table(checked, sound), custom_metadata=_metadata(checked))
+            sink.flush()  # so that the reader can stop a hopeless file
 
 
 def _table(checked: CheckedRows, sound: list[dict[str, Any]]) -> pa.RecordBatch:

@@ -75,7 +75,16 @@ def export(
         raise UsageError("--as-of is not understood.", "Write it like 2026-08-10T00:00:00Z.")
     wanted = Export(existing_folder(tables), into, period, read_pseudonym_key(key), moment, corrects)
     writes = "corrections" if corrects else format
-    made = run_mapping(mapping, wanted, writes, _tell if show_message else None)
+    total = sum(path.stat().st_size for path in tables.iterdir() if path.is_file())
+    with _bar("export", total) as done:
+        shown = 0.0
+
+        def share_done(share: float) -> None:
+            nonlocal shown
+            done(int((share - shown) * total))
+            shown = share
+
+        made = run_mapping(mapping, wanted, writes, show=_tell if show_message else None, progress=share_done)
     for file in made:
         say(f"written: {file}")
     if not made:

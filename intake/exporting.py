@@ -33,11 +33,19 @@ class Export:
         return "Export(…)"
 
 
-def export(mapping: Path, wanted: Export, writes: str = "jsonl", show: Callable[[str], None] | None = None) -> list[Path]:
+def export(
+    mapping: Path,
+    wanted: Export,
+    writes: str = "jsonl",
+    *,
+    show: Callable[[str], None] | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> list[Path]:
     """Runs the mapping, then `records.sql` and the writer beside it, and returns the files written into `wanted.into`.
 
     The folder appears with its files in it, or not at all: with nothing to write there is none. Raises UsageError, naming file and line of the statement that
     failed: what DuckDB says may quote a cell, so it goes to `show` (the company's own screen, where asked for) and no further.
+    `progress` is told the share of statements that are done.
     """
     bounds = period_bounds(wanted.period)
     if bounds is None:
@@ -62,8 +70,8 @@ def export(mapping: Path, wanted: Export, writes: str = "jsonl", show: Callable[
             }
             for name, value in variables.items():
                 connection.execute(f"SET VARIABLE {name} = {value}")
-            for file in files:
-                _run(connection, file, show)
+            for number, file in enumerate(files):
+                _run(connection, file, show, _part(progress, number, len(files)))
         finally:
             connection.close()
         for file in made.iterdir():
@@ -76,6 +84,10 @@ def export(mapping: Path, wanted: Export, writes: str = "jsonl", show: Callable[
             wanted.into.rmdir()
         made.replace(wanted.into)
     return sorted(wanted.into.iterdir())
+
+
+def _part(progress: Callable[[float], None], number: int, parts: int) -> Callable[[float], None]:
+    return lambda share: progress((number + share) / parts)
 
 
 def _connection(scratch: Path) -> "duckdb.DuckDBPyConnection":
@@ -92,7 +104,12 @@ def _connection(scratch: Path) -> "duckdb.DuckDBPyConnection":
     return connection
 
 
-def _run(connection: "duckdb.DuckDBPyConnection", file: Path, show: Callable[[str], None] | None) -> None:
+def _run(
+    connection: "duckdb.DuckDBPyConnection",
+    file: Path,
+    show: Callable[[str], None] | None,
+    progress: Callable[[float], None],
+) -> None:
     import duckdb
 
     try:
@@ -104,7 +121,8 @@ def _run(connection: "duckdb.DuckDBPyConnection", file: Path, show: Callable[[st
     line, failure, full, missing = 0, "", False, False
     try:
         statements = duckdb.extract_statements(text)
-        for statement in statements:
+        for done, statement in enumerate(statements):
+            progress(done / len(statements))
             line = _line_of(text, statement.query)
             connection.execute(statement)
     except duckdb.Error as error:

@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import sys
 import tempfile
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
@@ -43,6 +44,7 @@ def start(company: str, agreement: str, folder: Path, today: date | None = None)
         "valid_from": today.isoformat(),
         "valid_until": (today + _VALIDITY).isoformat(),
         "folder": str(folder.resolve()),
+        "bin": str(Path(sys.executable).parent),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".starting-") as scratch:

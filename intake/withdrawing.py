@@ -140,7 +140,7 @@ def withdraw(
     wanted, findings = read_manifest_source(source, str(quarters.pop()))
     if findings:
         return None, findings
-    into.mkdir(parents=True)
+    into.mkdir(mode=0o700, parents=True)
     path = into / WITHDRAWALS_NAME
     unique = {row["record_id"]: row for row in rows}
     path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in unique.values()))

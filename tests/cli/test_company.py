@@ -1,5 +1,6 @@
 """A company's commands as its engineer runs them: every command of the guide and of the folder's README, and the schedule."""
 
+import fcntl
 import json
 import os
 import re
@@ -150,7 +151,32 @@ def test_the_schedule_takes_up_where_it_stopped(scheduled: Path) -> None:
     assert run_schedule(scheduled, "2026-07", SUBMIT=20) == (20, ALL)
     assert run_schedule(scheduled, "2026-07") == (0, ALL[1:])  # what is exported is not exported again
     assert (scheduled / "warehouse.log").read_text() == "2026-07\n"
-    assert not (scheduled / "tables" / "2026-07").exists()  # raw tables do not stay
+    assert not list((scheduled / "tables").iterdir())  # raw tables do not stay
+
+
+def test_raw_tables_do_not_stay_where_a_step_fails(scheduled: Path) -> None:
+    assert run_schedule(scheduled, "2026-07", EXPORT=30)[0] == 30
+    warehouse = scheduled / "schedule" / "warehouse.sh"
+    warehouse.write_text(warehouse.read_text() + "exit 7\n")
+    assert run_schedule(scheduled, "2026-08") == (7, [])
+    assert not list((scheduled / "tables").iterdir())
+
+
+def test_the_schedule_touches_no_table_that_was_put_there_by_hand(scheduled: Path) -> None:
+    mine = scheduled / "tables" / "2026-07" / "chat_messages.csv"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("kept")
+    assert run_schedule(scheduled, "2026-07") == (0, ALL)
+    assert mine.read_text() == "kept"
+
+
+def test_two_runs_of_the_schedule_do_not_meet(scheduled: Path) -> None:
+    if shutil.which("flock") is None:
+        pytest.skip("flock is not installed")
+    with (scheduled / ".run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert run_schedule(scheduled, "2026-07") == (20, [])
+    assert run_schedule(scheduled, "2026-07") == (0, ALL)
 
 
 def test_the_schedule_knows_the_month_that_has_ended(scheduled: Path, tmp_path: Path) -> None:

@@ -28,22 +28,33 @@ WHAT=${2:-new}
 NAME=$PERIOD
 [ "$WHAT" = corrections ] && NAME=$PERIOD-closed
 
+RAW=tables/run-$NAME # its own folder: tables that you put there by hand are never touched
+
+# Two runs at once would write the same folders. Where there is no flock, cron and the timer do not overlap by themselves.
+if command -v flock >/dev/null; then
+    exec 9>.run.lock
+    flock -n 9 || { echo "schedule/run.sh: another run is going on." >&2; exit 20; }
+    rm -rf exports/.export-* # left by a run that was killed
+fi
+
+trap 'rm -rf "$RAW"' EXIT # raw tables do not stay, however it ends
+trap 'exit 143' HUP INT TERM
+
 stop() { # stop CODE STEP
     echo "schedule/run.sh: $2 ended with exit code $1 for $NAME." >&2
     exit "$1"
 }
 
 if [ ! -d "exports/$NAME" ]; then
-    rm -rf "tables/$NAME"
-    mkdir -p "tables/$NAME" exports reports
-    ./schedule/warehouse.sh "$PERIOD" "tables/$NAME" || stop $? "the export from the warehouse"
+    rm -rf "$RAW"
+    mkdir -p "$RAW" exports
+    ./schedule/warehouse.sh "$PERIOD" "$RAW" || stop $? "the export from the warehouse"
     if [ "$WHAT" = corrections ]; then
-        $COMMONS export "$MAPPING" --tables "tables/$NAME" --period "$PERIOD" --into "exports/$NAME" \
+        $COMMONS export "$MAPPING" --tables "$RAW" --period "$PERIOD" --into "exports/$NAME" \
             --corrects "exports/$PERIOD" || stop $? export
     else
-        $COMMONS export "$MAPPING" --tables "tables/$NAME" --period "$PERIOD" --into "exports/$NAME" || stop $? export
+        $COMMONS export "$MAPPING" --tables "$RAW" --period "$PERIOD" --into "exports/$NAME" || stop $? export
     fi
-    rm -rf "tables/$NAME" # what is needed of it stands in the export
 fi
 [ -d "exports/$NAME" ] || exit 0 # nothing to send
 

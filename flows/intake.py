@@ -1,5 +1,6 @@
 """The intake flow: every submission in the drops, then the scrub. Parameters, states and artifacts hold no private value."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from flows.drops import in_turns, waiting_by_company
 from flows.guard import guarded
 from flows.intake_steps import clear_leftovers, take_in_submission
+from flows.logs import Event, log, log_error
 from flows.pool import Pool
 from flows.progress import tell
 from flows.scrubbing import pending_parts, scrub_parts
@@ -25,16 +27,21 @@ def take_in_task(root: str, company: str, submission: str) -> dict[str, Any]:
 def scrub_task(root: str) -> dict[str, int]:
     """All parts that are not scrubbed yet, in one batch on the engine's own workers; finished parts are kept."""
     pool = Pool(Path(root))
+    start = time.monotonic()
     pending = guarded(pending_parts, pool)
     report = guarded(scrub_parts, pool, pending)
+    if pending:
+        log(pool, Event.SCRUB_BATCH, rows=report.records, seconds=time.monotonic() - start)
     return {"parts": len(pending), "records": report.records, "turns": report.turns, "characters": report.characters}
 
 
 @flow(name="intake", validate_parameters=False)
 def intake(root: str) -> dict[str, Any]:
     """Takes in what lies in the drops and scrubs what was accepted. Returns counts and codes only."""
-    guarded(clear_leftovers, Pool(Path(root)))
-    found = guarded(waiting_by_company, Pool(Path(root)))
+    pool, start = Pool(Path(root)), time.monotonic()
+    log(pool, Event.INGEST_STARTED)
+    guarded(clear_leftovers, pool)
+    found = guarded(waiting_by_company, pool)
     failed = [error for error in found.values() if isinstance(error, CommonsError)]
     results, arrivals = [], in_turns(found)
     for done, arrival in enumerate(arrivals, start=1):
@@ -43,9 +50,11 @@ def intake(root: str) -> dict[str, Any]:
         except OutOfSpaceError:
             raise
         except CommonsError as error:  # one submission that breaks us keeps nobody else waiting; it stays in the drop
+            log_error(pool, error)
             failed.append(error)
         tell("intake", done / len(arrivals))
     scrubbed = scrub_task(root)
+    log(pool, Event.INGEST_ENDED, rows=sum(each["records"] for each in results), seconds=time.monotonic() - start)
     if failed:
         raise type(failed[0])(failed[0].message, failed[0].next_step)
     return {"submissions": results, "scrub": scrubbed}

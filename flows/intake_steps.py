@@ -1,12 +1,14 @@
 """Steps of intake as plain functions: one submission of a company's drop at a time, taken in, answered, cleared."""
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from flows.drops import drop_of
+from flows.logs import Event, log
 from flows.pool import Pool
 from intake.acceptance import IntakeResult, PoolDoor, clear_staging, take_in
 from intake.answering import answer_files, keep_answer
@@ -37,6 +39,7 @@ def take_in_submission(pool: Pool, company: str, digest: str) -> dict[str, Any]:
     What another run has answered and cleared meanwhile is left alone. Raises TransportError where the drop cannot be read
     or answered.
     """
+    start = time.monotonic()
     with one_at_a_time(pool), drop_of(pool, company) as drop:
         clear_staging(pool.door)
         if drop.look(f"{INCOMING}/{digest}/{MANIFEST_PART}") is None:
@@ -46,7 +49,7 @@ def take_in_submission(pool: Pool, company: str, digest: str) -> dict[str, Any]:
         result = _refused_at_the_door(pool.door, delivery, company, digest) or take_in(delivery, pool.door)
         answer(drop, digest, result.answer)
         clear(drop, digest)
-    return {
+    told = {
         "decision": result.decision,
         "company": company,
         "quarter": result.receipt["quarter"],
@@ -55,6 +58,14 @@ def take_in_submission(pool: Pool, company: str, digest: str) -> dict[str, Any]:
         "quarantined": result.report.quarantined,
         "findings": dict(sorted(result.report.counts.items())),
     }
+    _log_decision(pool, digest, told, time.monotonic() - start)
+    return told
+
+
+def _log_decision(pool: Pool, digest: str, told: dict[str, Any], seconds: float) -> None:
+    quarter = {"quarter": told["quarter"]} if told["quarter"] else {}
+    fields = {"company": told["company"], "decision": told["decision"], "rows": told["records"], "counts": told["findings"]}
+    log(pool, Event.SUBMISSION_DECIDED, digest=digest, seconds=seconds, **quarter, **fields)
 
 
 def clear_leftovers(pool: Pool) -> None:

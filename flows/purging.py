@@ -11,6 +11,7 @@ from sqlalchemy import JSON, Column, DateTime, Integer, MetaData, String, Table,
 
 from flows.drops import drop_of
 from flows.intake_steps import one_at_a_time
+from flows.logs import Event, log
 from flows.pool import Pool
 from intake.arrival import clear
 from intake.drop import INCOMING
@@ -137,6 +138,7 @@ def _purge(pool: Pool, holding: Holding, by: str) -> Shown:
             "Something of what was purged can still be read.", "Look for copies of keys and files; then run the same again."
         )
     _record(pool, holding, by, "done", asdict(shown))
+    log(pool, Event.PURGED, company=holding.company, quarter=str(holding.quarter), bytes=sizes)
     return shown
 
 

@@ -1,11 +1,13 @@
 """Steps of a release as plain functions: plan, measure, check, approve, publish. Each may be repeated."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from importlib.metadata import version as package_version
 from pathlib import Path
 
 from aggregate.measurement import answered, commitment, measure
+from flows.logs import Event, log
 from flows.pool import Pool
 from flows.scrubbing import scrubbed_records
 from publish.checks import run_checks
@@ -76,6 +78,7 @@ def make_plan(pool: Pool, quarter: Quarter, key_file: Path, reason: str = "") ->
     plan = _new_plan(pool, quarter, planner.id, existing, reason)
     pool.ledger.register(plan)
     mark_planned(pool.engine, quarter, plan.version, plan.hash)
+    log(pool, Event.PLAN_REGISTERED, quarter=str(quarter))
     return plan
 
 
@@ -116,7 +119,9 @@ def measure_release(pool: Pool, quarter: Quarter) -> MeasuredRelease:
     measured = answered(plan, pool.ledger)
     if measured is None:
         records = scrubbed_records(pool, quarter, until=pool.ledger.planned_at(plan.hash))
+        start = time.monotonic()
         measured = measure(plan, records, pool.ledger, pool.secret(SAMPLING_SECRET), pool.scratch, pool.measurement_settings)
+        log(pool, Event.MEASURED, quarter=str(quarter), seconds=time.monotonic() - start)
     mark_measured(pool.engine, measured)
     return measured
 
@@ -136,6 +141,7 @@ def check_release(pool: Pool, quarter: Quarter) -> list[CheckResult]:
         return stored_checks(pool.engine, quarter, measured.version)
     results = run_checks(measured)
     record_checks(pool.engine, measured, results)
+    log(pool, Event.CHECKED, quarter=str(quarter))
     return results
 
 
@@ -153,6 +159,7 @@ def approve_release(pool: Pool, quarter: Quarter, key_file: Path) -> tuple[SignO
         require_checks(stored_checks(pool.engine, quarter, measured.version))
         signed = sign_off(measured, pool.people, person.id, private_key, datetime.now(UTC), existing)
         record_signoff(pool.engine, measured, pool.people, signed)
+        log(pool, Event.APPROVED, quarter=str(quarter))
     return stored_signoffs(pool.engine, quarter, measured.version)
 
 
@@ -180,6 +187,7 @@ def publish_release(pool: Pool, quarter: Quarter) -> Release:
         helplines=_helplines(pool),
     )
     mark_published(pool.engine, quarter, measured.version)
+    log(pool, Event.PUBLISHED, quarter=str(quarter))
     return release
 
 

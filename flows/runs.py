@@ -1,8 +1,11 @@
 """Running a flow from the command line: what it raises arrives here as one of our own errors."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from flows.logs import log_error
+from flows.pool import Pool
 from schemas.errors import CommonsError, InternalError
 
 
@@ -19,4 +22,5 @@ def run_flow(flow: Callable[..., Any], *arguments: str) -> dict[str, Any]:
         error = type(known)(known.message, known.next_step)
     except Exception as unforeseen:
         error = InternalError(f"Prefect ended the run with {type(unforeseen).__name__}.", "See its server's log.")
+    log_error(Pool(Path(arguments[0])), error)  # the root is what every flow is told first
     raise error

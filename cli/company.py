@@ -68,11 +68,12 @@ def export(
                 f"One key a quarter: make it once with `commons keygen --pseudonym keys/{key.name}`, and keep a copy.",
             )
     try:
-        moment = datetime.fromisoformat(as_of).astimezone(UTC) if as_of else datetime.now(UTC)
+        moment = datetime.fromisoformat(as_of) if as_of else datetime.now(UTC)
     except ValueError:
         moment = None
-    if moment is None:
+    if moment is None or moment.tzinfo is None:
         raise UsageError("--as-of is not understood.", "Write it like 2026-08-10T00:00:00Z.")
+    moment = moment.astimezone(UTC)
     wanted = Export(existing_folder(tables), into, period, read_pseudonym_key(key), moment, corrects)
     writes = "corrections" if corrects else format
     total = sum(path.stat().st_size for path in tables.iterdir() if path.is_file())

@@ -241,6 +241,15 @@ def test_a_quarter_without_a_key_says_how_to_make_one(home: Path, capsys: pytest
     assert "commons keygen --pseudonym keys/pseudonym-2026Q1.key" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("moment", ["2026-08-10", "yesterday", "2026-08-10T00:00:00"])
+def test_a_moment_without_its_zone_is_not_guessed(home: Path, moment: str) -> None:
+    run(["keygen", "--pseudonym", str(home / "keys" / "trial.key")])
+    call = ["export", home / "mappings" / "postgres.sql", "--tables", home / "mappings" / "example_tables", "--period", "2026-01"]
+    call += ["--into", home / "x", "--key", home / "keys" / "trial.key", "--as-of"]
+    assert run([str(word) for word in [*call, moment]]) == ExitCode.USAGE
+    assert run([str(word) for word in [*call, "2026-02-10T01:00:00+01:00"]]) == ExitCode.DONE
+
+
 def test_prepare_tells_people_and_machines_what_is_wrong(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = home / "manifest.toml"
     manifest.write_text(manifest.read_text().replace("opt_outs_removed = true", "opt_outs_removed = false"))

@@ -87,6 +87,7 @@ FACTS: Facts = {
     "actions": [
         event("a2", "c1", "2026-07-05T10:02:01Z", "hotline_card", message=None),  # names no message; before a1 in the table
         event("a1", "c1", "2026-07-05T10:01:10Z", "supportive_reply", message="0105"),
+        event("a1", "c1", "2026-07-05T10:01:10Z", "supportive_reply", message="0105"),  # delivered twice
         event("a3", "c4", "2026-07-30T09:00:10Z", "hotline_card", message="0402"),
         event("a4", "c5", "2026-07-20T12:00:03.250Z", "refusal", message="0502"),
     ],
@@ -95,6 +96,8 @@ FACTS: Facts = {
         event("o2", "c3", "2026-08-05T08:00:00Z", "harm_reported", action=None),
         event("o3", "c4", "2026-07-30T09:00:09Z", "hotline_opened", action="a3"),  # out of order: before the card was shown
         event("o4", "c4", "2026-07-30T09:00:40Z", "card_dismissed", action="a3"),
+        event("o6", "c4", "2026-08-02T09:00:00Z", "hotline_opened", action="a3"),  # after its window of 24 hours
+        event("o1", "c1", "2026-07-05T10:04:00Z", "hotline_opened", action="a2"),  # delivered twice
         event("o5", "c1", "2026-07-05T10:05:00Z", "page_viewed", action="a2"),
     ],
 }

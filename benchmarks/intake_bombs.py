@@ -130,9 +130,10 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "deep_objects": ("jsonl", lambda: b'{"a":' * (3 << 20)),
     "deep_lines": ("jsonl", lambda: (b'{"turns":' + b"[" * 1_000 + b"]" * 1_000 + b"}\n") * 20_000),
     "wide_list": ("jsonl", lambda: b'{"record_status":"new","turns":[' + b"{}," * (5 << 20) + b"{}]}"),
-    "wide_object": ("jsonl", lambda: b'{"record_status":"new","person":{' + _keys(1 << 20) + b"}}"),
-    "wide_turn": ("jsonl", lambda: b'{"record_status":"new","turns":[{' + _keys(1 << 20) + b"}]}"),
-    "repeated_key": ("jsonl", lambda: b'{"record_status":"new"' + b',"a":0' * (2 << 20) + b"}"),
+    "many_small_items": ("jsonl", lambda: b'{"record_status":"new","turns":[' + b'{"a":0},' * 390_000 + b"{}]}"),
+    "wide_object": ("jsonl", lambda: b'{"record_status":"new","person":{' + _keys(700_000) + b"}}"),
+    "wide_turn": ("jsonl", lambda: b'{"record_status":"new","turns":[{' + _keys(700_000) + b"}]}"),
+    "repeated_key": ("jsonl", lambda: b'{"record_status":"new"' + b',"a":0' * 700_000 + b"}"),
 }
 """Format and maker of each; the plain ones are as long as a line may be."""
 

@@ -18,11 +18,14 @@ _ESCAPED_COLON = b"\\u003"
 _NOT_FINITE = re.compile(r"(?<![\w.])(NaN|-?Infinity)(?![\w.])", re.ASCII)
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _LOOK_CLOSER = 65_536  # bytes from which an object may have more faults than are worth telling
+_MOST_PARTS = 800_000  # objects, lists and items of a line, counted in its bytes: twice what the longest conversation has
 
 
 def read_line(line: bytes) -> dict[str, Any] | str:
-    """One line as a JSON object; else the finding code: E201, E203, E231 to E236."""
+    """One line as a JSON object; else the finding code: E201, E203, E206, E231 to E236."""
     reason = ""
+    if len(line) > _LOOK_CLOSER and line.count(b"{") + line.count(b"[") + line.count(b",") > _MOST_PARTS:
+        return "E206"  # parsed, a line of 16 MiB could take 600 MiB
     try:
         raw = orjson.loads(line)
     except ValueError as error:

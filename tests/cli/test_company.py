@@ -75,6 +75,7 @@ def test_every_command_of_the_guide(tmp_path: Path) -> None:
     assert "All is well: 5 records would enter." in report
 
 
+@pytest.mark.long
 def test_every_command_of_the_folders_readme(tmp_path: Path) -> None:
     home = tmp_path / "alder"
     start("alder", "agr-alder-1", home)

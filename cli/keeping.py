@@ -115,3 +115,36 @@ def protect(*, dry_run: bool = False, sql: bool = False, root: Root = DEFAULT_RO
     if not local:
         say("The drops are in a store: docs/guides/operating.md has the policy for each prefix.")
     return ExitCode.DONE
+
+
+def shifts(quarter: str, *, company: str = "", every: bool = False, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
+    """How each company's records of a quarter differ from its own earlier ones. Exact: for the operator alone.
+
+    A shift is a question to the company, not a verdict: products change too. docs/guides/operating.md has the thresholds.
+
+    Example: `commons shifts 2026Q3 --root pool`
+
+    Args:
+        quarter: the quarter, like 2026Q3.
+        company: of this company only.
+        every: show every dimension, not just what raises an alarm.
+    """
+    from flows.shifting import company_shifts
+
+    found = company_shifts(_pool(root), quarter_of(quarter), company)
+    if json:
+        print_json(
+            [{"company": c.company, "quarters_before": c.quarters_before, "shifts": [vars(s) for s in c.shifts]} for c in found]
+        )
+        return ExitCode.DONE
+    for each in found:
+        shown = [shift for shift in each.shifts if every or shift.alarm]
+        say(f"{each.company}: {sum(s.alarm for s in each.shifts)} alarms, against {each.quarters_before} earlier quarters")
+        columns = ("dimension", "alarm", "cell", "now", "before", "change", "G", "degrees", "p")
+        rows = (
+            (s.dimension, "yes" if s.alarm else "", s.cell, s.share_now, s.share_before, s.change, s.g, s.degrees, s.p)
+            for s in shown
+        )
+        if shown:
+            print_table("", columns, rows)
+    return ExitCode.DONE

@@ -26,7 +26,7 @@ def build_app() -> App:
         ("Company", "cli.joining", ("init", "keygen")),
         ("Company", "cli.company", ("export", "prepare", "validate", "withdraw", "scrub")),
         ("Pool", "cli.pool", ("ingest", "plan", "measure", "check", "approve", "publish", "budget")),
-        ("Pool", "cli.keeping", ("purge", "protect")),
+        ("Pool", "cli.keeping", ("purge", "protect", "shifts")),
         ("Company and pool", "cli.transport", ("submit", "status")),
         ("Reader", "cli.reader", ("query", "verify")),
         ("Anyone", "cli.anyone", ("demo", "simulate")),

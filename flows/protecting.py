@@ -127,6 +127,15 @@ def _set_contents(folder: int, owner: int, group: int, protection: Protection) -
                 os.close(descriptor)
 
 
+def acting_role(roles: Roles, companies: tuple[str, ...]) -> Role | None:
+    """The role whose account runs this process; None where it is nobody's (a pool of one account, or root)."""
+    me = os.geteuid()
+    for role in Role:
+        if role is not Role.COMPANY and _uid(roles.accounts.of(role)) == me:
+            return role
+    return Role.COMPANY if any(_uid(roles.accounts.of(Role.COMPANY, name)) == me for name in companies) else None
+
+
 def state_tables() -> list[str]:
     """Names of all tables of the state database."""
     from aggregate.ledger import METADATA as LEDGER

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from sqlalchemy import JSON, Column, DateTime, Integer, MetaData, String, Table, insert, select
 
-from flows.drops import drop_of
+from flows.drops import drop_of, make_local_drops
 from flows.intake_steps import one_at_a_time
 from flows.logs import Event, log
 from flows.pool import Pool
 from intake.arrival import clear
 from intake.drop import INCOMING
 from schemas.at_rest import Room, decryption
-from schemas.errors import CheckFailedError, UsageError
+from schemas.errors import CheckFailedError, TransportError, UsageError
 from schemas.periods import Quarter
 
 METADATA = MetaData()
@@ -101,7 +101,8 @@ def purge(pool: Pool, chosen: Sequence[Holding], by: str, *, close_quarters: boo
         by: who asks, for the record.
         close_quarters: nothing is taken in any more for the quarters of what was chosen, from any company.
 
-    Raises CheckFailedError where something could still be read afterwards. Killed at any point, the next purge resumes.
+    Raises CheckFailedError where something could still be read afterwards, TransportError where a company's drop could not
+    be looked into. Killed at any point, the next purge resumes.
     """
     METADATA.create_all(pool.engine)
     with one_at_a_time(pool):
@@ -109,7 +110,18 @@ def purge(pool: Pool, chosen: Sequence[Holding], by: str, *, close_quarters: boo
             for room, quarter in {(each.room, each.quarter) for each in chosen}:
                 pool.keys_at_rest.close_quarter(room, quarter)
         begun = [each for each in interrupted(pool) if each.place not in {c.place for c in chosen}]
-        return [(each, _purge(pool, each, by)) for each in (*begun, *chosen)]
+        make_local_drops(pool)
+        done, failed = list[tuple[Holding, Shown]](), list[TransportError]()
+        for each in (*begun, *chosen):
+            try:
+                done.append((each, _purge(pool, each, by)))
+            except TransportError as error:  # its keys and files are gone; the others do not wait for a store
+                failed.append(error)
+    if failed:
+        raise TransportError(
+            failed[0].message, "The rest is purged. Run the same again when the drop can be reached: it resumes."
+        )
+    return done
 
 
 def interrupted(pool: Pool) -> list[Holding]:

@@ -28,7 +28,7 @@ from intake.known import submission_folder
 from sample_data.parameters import SimulationParameters
 from sample_data.simulate import simulate
 from schemas.at_rest import NoLongerHeldError, Room, decryption, encryption
-from schemas.errors import CheckFailedError, UsageError
+from schemas.errors import CheckFailedError, TransportError, UsageError
 from schemas.periods import Quarter
 from schemas.signing import encode_key, new_private_key, public_key
 
@@ -57,7 +57,7 @@ def fill(root: Path) -> Pool:
     for number, (quarter, company) in enumerate((q, c) for q in (OLD, NEW) for c in COMPANIES):
         row = AcceptedSubmission(
             digest=f"{number:064x}"[::-1], company=company, submission_id=f"s-{quarter}".lower(), quarter=quarter,
-            pseudonym_key_id="k", status="accepted", receipt={"accepted": 2, "received_at": "2026-01-01T00:00:00Z"},
+            pseudonym_key_id="k", users=1, status="accepted", receipt={"accepted": 2, "received_at": "2026-01-01T00:00:00Z"},
         )  # fmt: skip
         pool.catalogue.add(row, set(), Counter())
         for room in Room:
@@ -186,6 +186,20 @@ def test_what_was_sent_again_goes_from_the_drop(pool: Pool) -> None:
     purge_due(pool)
     assert not sent.exists()
     assert other.exists()
+
+
+def test_a_drop_out_of_reach_delays_no_other_purge_and_is_resumed(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_reach(pool: Pool, company: str) -> object:
+        raise TransportError("The store cannot be reached.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("flows.purging.drop_of", out_of_reach)
+        with pytest.raises(TransportError):
+            purge_due(pool)
+    assert not [name for name in files(pool) if name.startswith("accepted/2025Q1")]
+    assert [each.company for each in interrupted(pool)] == list(COMPANIES)
+    assert len(purge(pool, [], "tester")) == 2
+    assert interrupted(pool) == []
 
 
 def _killed_after(root: Path, calls: int) -> None:

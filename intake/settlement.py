@@ -198,37 +198,41 @@ class Settlement:
     def _settle_against_known(self) -> None:
         """What was accepted before holds: a row repeats it, or contradicts it."""
         before = "(select k.content from known k where k.unit = rows.unit and k.record_id = rows.record_id)"
-        kind = "kind in ('new', 'correction')"
         self._database.execute(
-            f"update rows set problem = 'E219' where problem = 'W301' and {before} is not null and content <> {before}"
+            f"update rows set problem = iif(content = {before}, 'W301', 'E219'), field = 'record_id' "
+            f"where kind in ('new', 'correction') and coalesce(problem, 'W301') in ('W301', 'E219') and {before} is not null"
         )
-        self._mark("W301", "record_id", f"{kind} and content = {before}")
-        self._mark("E219", "record_id", f"{kind} and {before} is not null")
 
     def _settle_references(self) -> None:
         """What is superseded must itself be accepted: where it is not, neither is what refers to it, and so on."""
         if not self._any("select 1 from rows where kind in ('correction', 'record', 'user')"):
             return
         self._database.execute("create index by_target on rows (unit, target)")
-        known = "exists (select 1 from known k where k.unit = {0}.unit and k.record_id = {0}.target)"
-        sent = (
-            "exists (select 1 from rows t where t.unit = r.unit and t.record_id = r.target "
-            "and t.kind in ('new', 'correction') and t.problem is null)"
-        )
-        # Nothing supersedes itself. A correction that is not accepted takes with it what refers to it.
+        known = "exists (select 1 from known k where k.unit = r.unit and k.record_id = r.target)"
+        new = "exists (select 1 from rows t where t.unit = r.unit and t.record_id = r.target and t.kind = 'new' and t.problem is null)"
+        # A correction stands on a record that does: one of the pool, a new one, or a correction that stands. So nothing
+        # supersedes itself, by whatever detour.
+        self._database.execute("create table standing (n integer primary key, unit text, record_id text)")
         self._database.execute(
             f"""
-            with recursive bad (n, unit, own) as (
-              select r.n, r.unit, case when r.kind = 'correction' then r.record_id end from rows r
-              where r.kind in ('correction', 'record') and r.problem is null
-                and ((r.kind = 'correction' and r.target = r.record_id) or not ({known.format("r")} or {sent}))
+            with recursive stands (n, unit, record_id) as (
+              select r.n, r.unit, r.record_id from rows r
+              where r.kind = 'correction' and r.problem is null and ({known} or {new})
               union
-              select r.n, r.unit, case when r.kind = 'correction' then r.record_id end from bad b
-              join rows r on r.unit = b.unit and r.target = b.own
-              where r.kind in ('correction', 'record') and r.problem is null and not {known.format("r")}
+              select r.n, r.unit, r.record_id from stands s
+              join rows r on r.unit = s.unit and r.target = s.record_id
+              where r.kind = 'correction' and r.problem is null
             )
-            update rows set problem = 'E218', field = 'supersedes' where n in (select n from bad)
+            insert into standing select * from stands
             """
+        )
+        self._mark("E218", "supersedes", "kind = 'correction' and n not in (select n from standing)")
+        self._mark(
+            "E218",
+            "supersedes",
+            "kind = 'record' and not exists (select 1 from known k where k.unit = rows.unit and k.record_id = rows.target) "
+            "and not exists (select 1 from rows t where t.unit = rows.unit and t.record_id = rows.target "
+            "and t.kind in ('new', 'correction') and t.problem is null)",
         )
         self._mark(
             "E218",

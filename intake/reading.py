@@ -92,7 +92,9 @@ def _check_batch(
         watch.see(record, problems)
         if problems:
             checked.problems += [(row, code, name) for code, name in problems]
-        if record is None or any(code.startswith("E") for code, _ in problems):
+            if any(code.startswith("E") for code, _ in problems):
+                continue
+        if record is None:
             continue
         checked.sound.append(_facts(number, row, record))
         sound.append(record)
@@ -149,7 +151,7 @@ def _lines(stream: IO[bytes], limits: Limits, budget: int) -> Iterator[bytes]:
         if decoded > budget:
             raise UnreadableFileError("E112")
         *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > limits.line_bytes or any(len(line) > limits.line_bytes for line in lines):
+        if len(rest) > limits.line_bytes or max(map(len, lines), default=0) > limits.line_bytes:
             raise UnreadableFileError("E112")
         yield from lines
     if rest:

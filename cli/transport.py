@@ -1,5 +1,6 @@
 """Commands at the drop: a company sends a submission and sees what became of its own; the operator sees what waits."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,12 +100,19 @@ def _print_sending(sending: "Sending", json: bool) -> int:
     return ExitCode.RECORDS_QUARANTINED if sending.outcome is Outcome.STRICT else ExitCode.DONE
 
 
+_PLAIN = re.compile(r"[A-Za-z0-9 .:,×_+-]{0,300}")
 _MOVED = ("sent", "would be sent")
 
 
 def _print_receipts(receipts: list[Any]) -> None:
     columns = ("submission_id", "decision", "quarter", "records", "accepted", "quarantined", "received_at")
-    print_table("", columns, ([receipt.get(name, "") for name in columns] for receipt in receipts))
+    print_table("", columns, ([_shown(receipt.get(name, "")) for name in columns] for receipt in receipts))
+
+
+def _shown(value: object) -> str:
+    """A field of a receipt for a terminal: a receipt whose signature was not checked may hold anything."""
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else "?"
 
 
 def status(
@@ -178,7 +186,7 @@ def _print_own(found: list[Any], checked: bool) -> None:
         receipt = {} if each.genuine is False else dict(each.receipt or {})
         counts = receipt.get("findings")
         codes = ", ".join(f"{code} × {n}" for code, n in counts.items()) if isinstance(counts, dict) else ""
-        cells = [codes if name == "findings" else receipt.get(name, "") for name in columns]
+        cells = [_shown(codes if name == "findings" else receipt.get(name, "")) for name in columns]
         state = "SIGNATURE DOES NOT HOLD" if each.genuine is False else each.state
         rows.append([each.digest[:16], state, *cells])
     print_table("Your submissions", ("digest", "state", *columns), rows)

@@ -3,7 +3,7 @@
 import fcntl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,12 +13,14 @@ from flows.pool import Pool
 from intake.acceptance import IntakeResult, PoolDoor, clear_staging, take_in
 from intake.answering import answer_files, keep_answer
 from intake.arrival import DropDelivery, answer, clear
+from intake.arrival import clear_leftovers as clear_drop
 from intake.delivery import Delivery, DeliveryError
 from intake.drop import INCOMING
 from intake.manifest_checks import parse_manifest
 from intake.receipt import make_receipt
 from intake.sealing import MANIFEST_PART
 from intake.validation import ValidationReport
+from schemas.errors import CommonsError
 from schemas.findings import Finding
 from schemas.manifest import MANIFEST_NAME
 
@@ -69,9 +71,13 @@ def _log_decision(pool: Pool, digest: str, told: dict[str, Any], seconds: float)
 
 
 def clear_leftovers(pool: Pool) -> None:
-    """Removes what runs that were killed left in the staging folder."""
+    """Removes what runs that were killed left in the staging folder, and in drops of what was accepted."""
     with one_at_a_time(pool):
         clear_staging(pool.door)
+        for company in pool.registry.companies:
+            accepted = {submission.digest for submission in pool.catalogue.accepted(company=company)}
+            with suppress(CommonsError), drop_of(pool, company) as drop:  # a drop that is out of reach is told elsewhere
+                clear_drop(drop, accepted)
 
 
 def _refused_at_the_door(door: PoolDoor, delivery: Delivery, company: str, digest: str) -> IntakeResult | None:

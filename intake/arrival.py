@@ -1,7 +1,7 @@
 """What arrives in a drop, as the pool sees it: complete submissions, part by part, and the answer that goes back."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,13 @@ def arrivals(drop: Drop, limit: int) -> list[str]:
         if manifest is not None:
             complete.append((manifest.modified, name))
     return [name for _, name in sorted(complete)[:limit]]
+
+
+def clear_leftovers(drop: Drop, accepted: Collection[str]) -> None:
+    """Removes what is left of accepted submissions where a run ended while it cleared them; what is being sent stays."""
+    for entry in drop.entries(INCOMING, LOOKED_AT):
+        if entry.name in accepted and entry.is_folder and drop.look(f"{INCOMING}/{entry.name}/{MANIFEST_PART}") is None:
+            clear(drop, entry.name)
 
 
 class DropDelivery:

@@ -19,6 +19,7 @@ from flows.release_steps import (
     publish_release,
 )
 from flows.scrubbing import pending_parts, scrub_parts, scrubbed_records
+from intake.sealing import recipient_of
 from publish.path import State
 from publish.store import state_of
 from sample_data.parameters import SimulationParameters
@@ -177,7 +178,9 @@ def test_unscrubbed_records_are_not_measured(pool: Pool) -> None:
 
 def test_secrets_are_their_owners_only(pool: Pool) -> None:
     pool.secret("pool.key")
-    assert {oct(p.stat().st_mode & 0o777) for p in (pool.root / "secrets").iterdir()} == {"0o600"}
+    assert recipient_of(pool.identities) == recipient_of(pool.identities)
+    assert {oct(p.stat().st_mode & 0o777) for p in (pool.root / "secrets").rglob("*") if p.is_file()} == {"0o600"}
+    assert {oct(p.stat().st_mode & 0o777) for p in (pool.root / "secrets").rglob("*") if p.is_dir()} <= {"0o700"}
 
 
 def test_what_leaves_a_task_quotes_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -373,6 +373,28 @@ def test_a_run_that_died_before_it_answered_is_answered_by_the_next_with_the_sam
     assert waiting(pool) == []
 
 
+def test_what_a_run_left_that_died_while_it_cleared_is_removed_and_what_is_being_sent_stays(
+    pool: Pool, export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, remove = send(pool, export).digest, LocalDrop.remove
+
+    def then_cut_off(self: LocalDrop, folder: str, names: list[str]) -> None:
+        remove(self, folder, names)
+        raise TransportError("cut off")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalDrop, "remove", then_cut_off)
+        with pytest.raises(TransportError):
+            take_in_submission(pool, "alder", digest)
+    assert waiting(pool) == []
+    assert len(parts(place_of(pool, digest))) > 12
+    unfinished = place_of(pool, "1" * 64)
+    unfinished.mkdir()
+    (unfinished / "00000-00000.age").write_bytes(b"on its way")
+    intake_steps.clear_leftovers(pool)
+    assert [path.name for path in unfinished.parent.iterdir()] == [unfinished.name]
+
+
 def test_no_company_keeps_the_others_waiting(pool: Pool, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_local_drops(pool)
     for number in range(30):

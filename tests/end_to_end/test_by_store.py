@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from stores import Store
+from submissions import json_lines, rewrite, write_lines
 
-from flows.drops import public_keys, waiting
+from flows.drops import drop_of, make_local_drops, public_keys, waiting
 from flows.intake_steps import take_in_submission
 from flows.pool import Pool
+from intake.arrival import DropDelivery
 from sample_data.parameters import SimulationParameters
 from sample_data.simulate import simulate
 from schemas.errors import ExitCode
@@ -167,6 +169,43 @@ def test_the_whole_way_by_command_over_s3(
         (each,) = told(commons(store, company, "status", "--json", cwd=folder))
         assert (each["state"], each["genuine"]) == ("answered", True)
     assert "birch" not in commons(store, "alder", "status", cwd=folders["alder"]).stdout
+
+
+@pytest.mark.timeout(300)
+def test_scrubbed_at_home_it_is_the_copy_that_is_sent(store_of: Callable[[str], Store], tmp_path: Path) -> None:
+    """A private value in a turn is in nothing that leaves: the pool opens what came and does not find it."""
+    store, private = store_of("local"), "quill.lark@postbox.org"
+    made, root = tmp_path / "made", tmp_path / "pool"
+    parameters = SimulationParameters(
+        seed=62, users=40, companies=1, quarters=1, formats=("jsonl",), files_per_submission=1, submissions_per_quarter=1,
+        malformed_share=0, text_share=0.2,
+    )  # fmt: skip
+    simulate(made, parameters)
+    (root / "config").mkdir(parents=True)
+    shutil.copy(made / "companies.toml", root / "config")
+    pool, export = Pool(root), next((made / "alder").iterdir())
+    records = json_lines(export, "part-1.jsonl")
+    record = next(r for r in records if r.get("turns") and r["turns"][0]["text"])
+    record["turns"][0]["text"] = f"Write to {private}."
+    write_lines(export, "part-1.jsonl", records)
+    rewrite(export, made / "keys" / "alder.key")
+    manifest = json.loads((export / "manifest.json").read_text())
+    settings = made / "commons.toml"
+    settings.write_text(
+        f'company = "alder"\nagreement_id = "{manifest["agreement_id"]}"\nkey_id = "{manifest["key_id"]}"\n'
+        f'signing_key = "keys/alder.key"\nto = "{root / "drops" / "alder"}"\npool_recipient = "{public_keys(pool)["pool_recipient"]}"\n'
+    )
+    make_local_drops(pool)
+    sent = commons(store, "alder", "submit", export, "--scrub", "--json")
+    assert json.loads(sent.stdout)["outcome"] == "sent", sent.stderr
+    assert private in (export / "part-1.jsonl").read_text()
+    ((company, digest),) = waiting(pool)
+    with drop_of(pool, company) as drop:
+        delivery = DropDelivery(drop, digest, pool.identities)
+        delivery.fetch(0, "", tmp_path / "fetched", 1 << 30)
+    assert private not in (tmp_path / "fetched").read_text()
+    assert (tmp_path / "fetched").read_bytes() == (export.with_name(f"{export.name}.scrubbed") / "part-1.jsonl").read_bytes()
+    assert take_in_submission(pool, company, digest)["decision"] == "accepted"
 
 
 def test_what_to_do_where_there_is_neither_pool_nor_settings(store_of: Callable[[str], Store], tmp_path: Path) -> None:

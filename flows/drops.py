@@ -1,5 +1,6 @@
 """The drops of all registered companies: what waits in each, in whose turn it is taken in, and keys that companies need."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,11 +28,14 @@ def drop_of(pool: Pool, company: str) -> Drop:
 
 
 def make_local_drops(pool: Pool) -> None:
-    """Makes the folders of drops that lie on this machine; a store's are made by whoever runs the store."""
+    """Makes the folders of drops that lie on this machine; a store's are made by whoever runs the store.
+
+    Where one cannot be made, because of what a company put in its place, the others still are.
+    """
     for company in pool.registry.companies:
         url = pool.drop_url(company)
-        if "://" not in url:
-            for name in (INCOMING, ANSWERS):
+        for name in (INCOMING, ANSWERS) if "://" not in url else ():
+            with suppress(OSError):
                 Path(url, name).mkdir(parents=True, exist_ok=True)
 
 

@@ -27,7 +27,7 @@ def arrivals(drop: Drop, limit: int) -> list[str]:
     complete = []
     for name in names:
         manifest = drop.look(f"{INCOMING}/{name}/{MANIFEST_PART}")
-        if manifest is not None:
+        if manifest is not None and manifest.is_file:
             complete.append((manifest.modified, name))
     return [name for _, name in sorted(complete)[:limit]]
 

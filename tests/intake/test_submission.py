@@ -417,6 +417,15 @@ def test_a_drop_that_cannot_be_looked_into_stops_nobody_else(pool: Pool, files: 
         assert [arrival.company for arrival in waiting(pool)] == ["birch"]
 
 
+@pytest.mark.parametrize("name", ["in", "out"])
+def test_a_file_in_place_of_a_folder_stops_nobody_else(pool: Pool, files: Path, name: str) -> None:
+    send(pool, sorted((files / "birch").iterdir())[0])
+    folder = pool.root / "drops" / "alder" / name
+    folder.rmdir()
+    folder.touch()
+    assert [arrival.company for arrival in waiting(pool)] == ["birch"]
+
+
 def test_memory_holds_one_part_and_not_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of 24 parts passes through while no more than a few parts' worth of memory is taken at any time."""
     monkeypatch.setattr(sealing, "PART_BYTES", 1 << 20)

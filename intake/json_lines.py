@@ -37,10 +37,10 @@ def read_line(line: bytes) -> dict[str, Any] | str:
         return _why_unreadable(line, reason)
     if not isinstance(raw, dict):
         return "E201"
-    if len(line) > _LOOK_CLOSER and _has_wide_object(raw):
+    if len(line) > _LOOK_CLOSER and has_wide_object(raw):
         return "E203"
     plain = b"\\" not in line or _ESCAPED_COLON not in line
-    if not (plain and line.count(b":") == _colons_of_record(raw)) and _repeats_a_key(line):
+    if not (plain and line.count(b":") == _colons_of_record(raw)) and repeats_a_key(line):
         return "E231"
     return raw
 
@@ -107,7 +107,7 @@ _STRICT = json.JSONDecoder(
 )
 
 
-def _repeats_a_key(line: bytes) -> bool:
+def repeats_a_key(line: bytes) -> bool:
     """Whether any object of a line that orjson has read has the same key twice."""
     try:
         _STRICT.decode(line.decode("utf-8"))
@@ -118,7 +118,8 @@ def _repeats_a_key(line: bytes) -> bool:
     return False
 
 
-def _has_wide_object(raw: Any) -> bool:
+def has_wide_object(raw: Any) -> bool:
+    """Whether any object of a parsed document has more than MOST_KEYS keys: each may be a fault to tell."""
     waiting = [raw]
     while waiting:
         value = waiting.pop()

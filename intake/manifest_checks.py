@@ -12,6 +12,7 @@ import orjson
 from pydantic import ValidationError
 
 from intake.delivery import DeliveryError, FolderDelivery
+from intake.json_lines import has_wide_object, repeats_a_key
 from intake.limits import Limits
 from intake.record_checks import problems_of
 from intake.registry import Registry
@@ -45,6 +46,8 @@ def parse_manifest(data: bytes, limits: Limits) -> tuple[ReadManifest | None, li
     raw = _json_object(data)
     if raw is None:
         return None, [_finding("E101")]
+    if repeats_a_key(data) or has_wide_object(raw):  # what it says would depend on who reads it; or has no end of faults
+        return None, [_finding("E102")]
     version = raw.get("contract_version")
     if isinstance(version, str) and version.split(".")[0] != str(SUPPORTED_MAJOR):
         return None, [_finding("E103", "contract_version")]

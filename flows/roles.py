@@ -145,15 +145,10 @@ def protection(place: Place, accounts: Accounts) -> Protection:
     other = 0o5 if everyone else 0
     if len(writers) > 1:
         return Protection(place.path, "", group, 0o2770 | other, 0o660 | other & 4, names)
-    shared = 0o2050 if names else 0
-    return Protection(
-        place.path,
-        own,
-        group,
-        0o700 | shared | other,
-        0o600 | (0o40 if names else 0) | other & 4,
-        names if len(names) > 1 else (),
-    )
+    # Whoever is in the group is asked as the group, not as anybody: what all may read the group must be let to read too.
+    shared, shared_file = (0o2050, 0o40) if names else (0o050, 0o40) if everyone else (0, 0)
+    folder, file = 0o700 | shared | other, 0o600 | shared_file | other & 4
+    return Protection(place.path, own, group, folder, file, names if len(names) > 1 else ())
 
 
 def protections(roles: Roles, companies: tuple[str, ...]) -> list[Protection]:

@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from anonymize.shard import ShardKeys
 from flows.at_rest import KeyFolder
 from flows.pool import Pool
 from schemas.at_rest import NoLongerHeldError, Room, decryption, encryption
 from schemas.errors import InternalError, UsageError
 from schemas.periods import Quarter
+from schemas.stages import EncryptedFiles, ScrubbedRecords
 
 QUARTER = Quarter(2026, 1)
 PLACE = (Room.ACCEPTED, QUARTER, "alder")
@@ -173,3 +175,11 @@ def test_a_plain_file_is_not_read_as_if_it_were_the_pools(tmp_path: Path) -> Non
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(OSError, match="plaintext"):
         pq.ParquetFile(path, decryption_properties=decryption(b"k" * 32))
+
+
+def test_no_repr_shows_a_key(tmp_path: Path) -> None:
+    key = b"sixteen letters.sixteen letters."
+    files = EncryptedFiles((tmp_path / "part",), key)
+    for shown in (files, ScrubbedRecords(QUARTER, (files,), ("alder",)), ShardKeys(key, key), Pool(tmp_path).door):
+        assert "sixteen" not in repr(shown)
+        assert "signing_key" not in repr(shown)

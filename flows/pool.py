@@ -37,10 +37,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def _one_makes_tables(root: Path) -> Iterator[None]:
+def _one_makes_tables(engine: "Engine") -> Iterator[None]:
     """Of processes that begin in a new pool at once, one makes the tables. The lock is of the folder, and ends with its process."""
-    root.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    if engine.dialect.name != "sqlite" or not engine.url.database:
+        yield
+        return
+    descriptor = os.open(Path(engine.url.database).parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -189,7 +191,7 @@ class Pool:
                 connection.execute("pragma synchronous = full")
                 connection.execute("pragma busy_timeout = 60000")
 
-        with _one_makes_tables(self.root / "state"):
+        with _one_makes_tables(engine):
             create_tables(engine)
         return engine
 
@@ -197,7 +199,7 @@ class Pool:
     def catalogue(self) -> Catalogue:
         """The catalogue of submissions."""
         engine = self.engine
-        with _one_makes_tables(self.root / "state"):
+        with _one_makes_tables(engine):
             return Catalogue(engine)
 
     @cached_property
@@ -207,7 +209,7 @@ class Pool:
         from aggregate.mechanisms.conversion import epsilon_of
 
         engine, budget = self.engine, self.privacy.budget
-        with _one_makes_tables(self.root / "state"):
+        with _one_makes_tables(engine):
             return Ledger(engine, budget, epsilon_of)
 
     def drop_url(self, company: str) -> str:

@@ -434,6 +434,8 @@ def main() -> int:
             kinds[f"{kind}{', sandboxed' if sandboxed else ''}"] += 1
             broken.update(one_round(template, base / "round", chance, lasts, lines))
             shutil.rmtree(base / "round")
+            if number % 50 == 49:
+                print(f"{number + 1} rounds, {broken.total()} violations", file=sys.stderr, flush=True)  # noqa: T201
     finally:
         shutil.rmtree(base, ignore_errors=True)
     found = {"rounds": given.rounds, "violations": broken.total(), "broken": broken, "kinds": kinds}

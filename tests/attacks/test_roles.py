@@ -193,7 +193,7 @@ def differences(pool: Protected) -> list[str]:
 @needs_root
 def test_every_role_can_do_what_is_declared_and_nothing_else(pool: Protected) -> None:
     assert differences(pool) == []
-    assert len(pool.places()) * len(NUMBERS) == 15 * 8
+    assert len(pool.places()) * len(NUMBERS) == 16 * 8
 
 
 PLANTED = [

@@ -20,7 +20,7 @@ class Limits:
     file_bytes: int = 8 << 30
     submission_bytes: int = 64 << 30
     file_records: int = 20_000_000
-    line_bytes: int = 16 * MIB
+    line_bytes: int = 8 * MIB
     decoded_ratio: int = 200
     decoded_floor: int = 16 * MIB
     batch_rows: int = 256

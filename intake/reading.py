@@ -173,6 +173,8 @@ def _parquet_batches(stream: IO[bytes], size: int, limits: Limits) -> Iterator[t
         thrift_string_size_limit=16 << 20,
         thrift_container_size_limit=1 << 20,
     ) as file:
+        if file.metadata.num_rows > limits.file_records:  # a footer may lie, but not in its own favour here
+            raise UnreadableFileError("E112")
         if fields := column_differences(file.schema_arrow, record_schema()):
             raise UnreadableFileError("E108", fields)
         for batch in file.iter_batches(batch_size=limits.batch_rows, use_threads=False):

@@ -2,8 +2,10 @@
 
 import atexit
 import os
+import resource
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from cyclopts import App, CycloptsError
 
@@ -69,7 +71,14 @@ def _silence_exit() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
+def _no_core_dumps() -> None:
+    # What a process that falls leaves behind would hold the records that it had in memory; its children inherit this.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def main() -> None:
     """`commons`."""
+    _no_core_dumps()
     atexit.register(_silence_exit)  # registered first, so it runs last
     sys.exit(run())

@@ -219,7 +219,9 @@ def break_it(how: str) -> None:
         from intake.sandbox import reader
 
         program = (
-            "import os, sys; data = sys.stdin.buffer.read(); os.write(2, data[:4000]); os.write(1, b'{}\\n' + data); os.abort()"
+            # confined as the worker is, it falls with the file in its hands
+            "import os; from intake.sandbox.confinement import Allowance, confine; confine(Allowance(1 << 28, 30))\n"
+            "data = os.read(0, 1 << 24); os.write(2, data[:4000]); os.write(1, b'{}\\n' + data); os.abort()"
         )
         start = subprocess.Popen
         reader.subprocess.Popen = lambda command, **named: start([sys.executable, "-I", "-c", program], **named)  # type: ignore[misc, assignment]

@@ -29,7 +29,7 @@ setup: $(VENV)/dev.stamp ## install what development needs, pinned by hash
 setup-system: ## install Debian packages that some outputs and tests need (the PDF's fonts and text layout, an SFTP server)
 	@if ! command -v apt-get >/dev/null; then echo "no apt-get here: the PDF of the brief may be skipped"; \
 	elif [ "$$(id -u)" != 0 ]; then echo "not root: run 'sudo make setup-system' for the PDF of the brief"; \
-	else apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES) >/dev/null; fi
+	else apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES) >/dev/null; fi
 
 demo: setup-run ## all of it on synthetic data, below demo/
 	$(BIN)/commons demo --root demo

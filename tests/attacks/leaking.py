@@ -208,8 +208,8 @@ import sys
 sys.path[:0] = {path!r}
 import leaking
 leaking.break_it({how!r})
-from cli.main import run
-sys.exit(run(sys.argv[1:]))
+from cli.main import main
+main()
 """
 
 

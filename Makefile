@@ -35,7 +35,7 @@ demo: setup-run ## all of it on synthetic data, below demo/
 	$(BIN)/commons demo --root demo
 
 test: setup ## the tests (under 15 minutes on 2 cores)
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
 
 test-long: setup ## the long suites: attacks, audits, statistics over many seeds
 	$(BIN)/python -m pytest -m long

@@ -20,6 +20,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 HERE = Path(__file__).resolve()
@@ -223,8 +224,10 @@ def break_it(how: str) -> None:
             "import os; from intake.sandbox.confinement import Allowance, confine; confine(Allowance(1 << 28, 30))\n"
             "data = os.read(0, 1 << 24); os.write(2, data[:4000]); os.write(1, b'{}\\n' + data); os.abort()"
         )
-        start = subprocess.Popen
-        reader.subprocess.Popen = lambda command, **named: start([sys.executable, "-I", "-c", program], **named)  # type: ignore[misc, assignment]
+        known = {name: getattr(subprocess, name) for name in ("PIPE", "DEVNULL", "TimeoutExpired")}
+        command = [sys.executable, "-I", "-c", program]
+        other = SimpleNamespace(**known, Popen=lambda _, **named: subprocess.Popen(command, **named))
+        reader.subprocess = other  # type: ignore[assignment]  # of this module only: Prefect starts processes too
     if how == "step":
         from intake import acceptance
 

@@ -29,6 +29,7 @@ def test_twenty_values_of_each_kind_leak_nowhere_also_where_runs_fail(tmp_path: 
     leaks, codes = find_leaks(tmp_path, 20, failing=True)
     assert leaks == set()
     assert codes["ingest, step fails"] == ExitCode.INTERNAL
+    assert codes["ingest, worker fails"] == ExitCode.SUBMISSION_REFUSED
     assert codes["ingest, scrub fails"] == ExitCode.SCRUB_STOPPED
     assert codes["ingest, disk is full"] in (ExitCode.OUT_OF_SPACE, -1)
 

@@ -1,5 +1,9 @@
 """Sealing: sizes are known, keys can be rotated, and nothing that was altered or meant for another opens."""
 
+import base64
+import os
+import time
+
 import pytest
 
 from intake import sealing
@@ -52,6 +56,19 @@ def test_any_altered_byte_is_refused(identities: tuple[object, ...]) -> None:
             unseal(bytes(altered), identities)
         with pytest.raises(DeliveryError):
             unseal(sealed[:place], identities)
+
+
+def test_a_header_of_many_recipients_is_refused_before_age_tries_each(identities: tuple[object, ...]) -> None:
+    """Without keys, whoever writes into a drop could else keep the pool at one small file for hours."""
+
+    def word(size: int) -> bytes:
+        return base64.b64encode(os.urandom(size)).rstrip(b"=")
+
+    stanzas = b"".join(b"-> X25519 " + word(32) + b"\n" + word(32) + b"\n" for _ in range(400))
+    start = time.process_time()
+    with pytest.raises(DeliveryError, match="E107"):
+        unseal(b"age-encryption.org/v1\n" + stanzas + b"--- " + word(32) + b"\n" + bytes(64), identities)
+    assert time.process_time() - start < 0.5
 
 
 @pytest.mark.parametrize("recipient", ["", "age1", "canary-51", "AGE-SECRET-KEY-1QQQ"])

@@ -16,7 +16,7 @@ from intake.record_checks import MOST_KEYS
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ESCAPED_COLON = b"\\u003"
 _NOT_FINITE = re.compile(r"(?<![\w.])(NaN|-?Infinity)(?![\w.])", re.ASCII)
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?')  # one that does not end goes to the line's end: so each byte is looked at once
 _LOOK_CLOSER = 65_536  # bytes from which an object may have more faults than are worth telling
 _MOST_PARTS = 800_000  # objects, lists and items of a line, counted in its bytes: twice what the longest conversation has
 

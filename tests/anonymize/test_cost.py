@@ -7,6 +7,7 @@ import pytest
 from anonymize.normalise import view_of
 from anonymize.recognizers import pattern_recognizers
 from anonymize.scrub import Scrubber
+from anonymize.segments import segments_of
 
 PROSE = "I have been thinking about it for a long time and I do not know what to say to anyone at work or at home. "
 SIZE = 12_000
@@ -28,6 +29,8 @@ WORST = {
     "streets": "1 road " * (SIZE // 7),
     "letters": "a b " * (SIZE // 4),
     "newlines": "\n" * SIZE,
+    "full stops": "." * SIZE,
+    "full stops and quotes": "." * (SIZE // 2) + "'" * (SIZE // 2),
 }
 
 
@@ -62,3 +65,10 @@ def test_all_layers_on_the_worst_input(scrubber: Scrubber, kind: str) -> None:
         scrubber.find([text])
         times.append(time.process_time() - started)
     assert times[1] < 10 * times[0]
+
+
+@pytest.mark.parametrize("kind", sorted(WORST))
+def test_cutting_into_sentences_is_linear(kind: str) -> None:
+    started = time.process_time()
+    segments_of(WORST[kind] * 5, 400, 60)
+    assert time.process_time() - started < 2

@@ -1,6 +1,7 @@
 """Lines of a file: an object or the code of why it is none; a key that stands twice is seen however it is written."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,10 @@ def test_the_start_of_a_file_tells_other_encodings() -> None:
     for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
         assert file_start_problem('{"a":1}'.encode(encoding)[:4]) == "E119"
     assert file_start_problem(b'{"a"') == file_start_problem(b"") == file_start_problem("é".encode()) == ""
+
+
+def test_a_line_of_quotes_that_do_not_end_is_refused_at_once() -> None:
+    """It took time in the square of its length: 30 seconds for 60 KB, and a submission may hold a thousand such files."""
+    start = time.process_time()
+    assert read_line(b'x"' + b'\\"' * 200_000) == "E201"
+    assert time.process_time() - start < 2

@@ -74,7 +74,7 @@ def export(
     if moment is None or moment.tzinfo is None:
         raise UsageError("--as-of is not understood.", "Write it like 2026-08-10T00:00:00Z.")
     moment = moment.astimezone(UTC)
-    wanted = Export(existing_folder(tables), into, period, read_pseudonym_key(key), moment, corrects)
+    wanted = Export(existing_folder(tables, "the exported tables"), into, period, read_pseudonym_key(key), moment, corrects)
     writes = "corrections" if corrects else format
     total = sum(path.stat().st_size for path in tables.iterdir() if path.is_file())
     with _bar("export", total) as done:
@@ -118,7 +118,7 @@ def prepare(
     from intake.preparing import find_manifest_source
     from intake.preparing import prepare as sign_over
 
-    mine, place = _own_settings(existing_folder(folder), settings)
+    mine, place = _own_settings(existing_folder(folder, "the data files"), settings)
     source = find_manifest_source(folder, place / "commons.toml")
     total = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     with _bar("hash", total) as done:
@@ -173,13 +173,13 @@ def validate(
 def print_report(report: "ValidationReport") -> None:
     """Findings, what to do by code, and the verdict."""
     if report.findings:
-        shown = sorted(report.findings)[:50]
+        shown = sorted(report.findings, key=lambda finding: (bool(finding.row), finding))[:50]  # of whole files first
         _print_findings(shown)
         if sum(report.counts.values()) > len(shown):
             say(f"{len(shown)} of {sum(report.counts.values())} findings shown; --json lists them.")
         counts = ((code, n, FINDING_CODES[code].remedy) for code, n in sorted(report.counts.items()))
         print_table("", ("code", "times", "what to do"), counts)
-    verdict = "REFUSED as a whole" if report.refused else "would be accepted"
+    verdict = "would be REFUSED as a whole" if report.refused else "would be accepted"
     say(f"{report.records} records, {report.quarantined} would be quarantined: the submission {verdict}.")
 
 

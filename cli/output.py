@@ -70,8 +70,8 @@ def quarter_of(text: str) -> Any:
     return Quarter.parse(text)
 
 
-def existing_folder(path: Any) -> Any:
-    """The folder itself. Raises UsageError where there is none."""
+def existing_folder(path: Any, holds: str = "manifest.json") -> Any:
+    """The folder itself. Raises UsageError where there is none, naming what it `holds`."""
     if not path.is_dir():
-        raise UsageError("There is no such folder.", "Give the folder that holds manifest.json.")
+        raise UsageError("There is no such folder.", f"Give the folder that holds {holds}.")
     return path

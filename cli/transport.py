@@ -78,11 +78,14 @@ def _print_sending(sending: "Sending", json: bool) -> int:
     from intake.submission import Outcome
 
     report = sending.report
+    refused = sending.receipt is not None and sending.receipt.get("decision") == "refused"
     if json:
         facts: dict[str, Any] = {name: getattr(sending, name) for name in ("digest", "files", "parts", "bytes", "parts_there")}
         counts = dict(sorted(report.counts.items()))
         findings = [finding.as_dict() for finding in sorted(report.findings)]
-        print_json({"outcome": str(sending.outcome), **facts, "records": report.records, "counts": counts, "findings": findings})
+        answer = {} if sending.receipt is None else {"decision": _shown(sending.receipt.get("decision", ""))}
+        told = {"outcome": str(sending.outcome), **answer, **facts}
+        print_json(told | {"records": report.records, "counts": counts, "findings": findings})
     else:
         from cli.company import print_report
 
@@ -95,7 +98,10 @@ def _print_sending(sending: "Sending", json: bool) -> int:
             say(str(sending.outcome))
         if sending.receipt is not None:
             _print_receipts([sending.receipt])
-    if sending.outcome is Outcome.REFUSED:
+        if refused:
+            say("The pool refused it: `commons status --save DIR` writes why. Correct it, prepare and send again.")
+            say("Where nothing in it is wrong (a key registered since, a larger quota), `--again` sends it as it is.")
+    if sending.outcome is Outcome.REFUSED or refused:
         return ExitCode.SUBMISSION_REFUSED
     return ExitCode.RECORDS_QUARANTINED if sending.outcome is Outcome.STRICT else ExitCode.DONE
 

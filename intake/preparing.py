@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ OF_THE_COMPANY = frozenset({"period", "pseudonym_key_id", "pseudonym_unit", "tie
 _NO_SIGNATURE = "A" * 86 + "=="  # has the form of one: everything but the signature is checked before signing
 _FILLED_IN = "This field is filled in by `commons prepare`: remove it from manifest.toml."
 _ATTEST = "Set it to true in manifest.toml when it holds: nothing is signed before."
+_NO_FILES = "There is no data file in the folder: export into it first."
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SUBMITTED = "The folder of an export holds data files only: .jsonl, .jsonl.gz, .jsonl.zst or .parquet, named [A-Za-z0-9._-]."
 
 
@@ -155,8 +158,12 @@ def _data_files(folder: Path, progress: Callable[[int], None]) -> tuple[list[dic
         if file:
             files.append(file)
         else:
-            findings.append(_finding("E106", "files", _SUBMITTED) if file is None else _finding("E107", "files"))
-    return files, _once(findings)
+            findings.append(_finding("E106", "files", _SUBMITTED) if file is None else _undecodable(path.name))
+    return files, _once(findings if files or findings else [_finding("E102", "files", _NO_FILES)])
+
+
+def _undecodable(name: str) -> Finding:
+    return Finding("E107", name if _FILE_NAME.fullmatch(name) else SOURCE_NAME, 0, "files")
 
 
 def _once(findings: Iterable[Finding]) -> list[Finding]:

@@ -32,7 +32,7 @@ class Finding:
 
 _ALL = [
     # The whole submission is refused.
-    ("E101", "manifest missing or unreadable", "There is no manifest.json, or it is not one JSON object of at most 1 MiB.", "Write manifest.json as UTF-8 JSON beside the data files."),
+    ("E101", "manifest missing or unreadable", "There is no manifest.json, or it is not one JSON object of at most 1 MiB.", "Write manifest.json as UTF-8 JSON beside the data files: `commons prepare` does."),
     ("E102", "manifest breaks the contract", "A manifest field is missing, unknown, written twice, or not of its type or code list.", "Correct the field named in the finding; docs/contract has each field."),
     ("E103", "contract version not supported", "The major version of contract_version is not known here.", "Export again by a supported contract version."),
     ("E104", "company or agreement unknown", "The company, or this agreement of the company, is not registered.", "Use the id and agreement given when the company joined, or ask the convener."),

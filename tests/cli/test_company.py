@@ -14,10 +14,13 @@ import pytest
 from pyrage import x25519
 from warehouse import FACTS, KEY, as_postgres
 
+from cli.company import print_report
 from cli.main import run
+from intake.limits import DEFAULT_LIMITS
 from intake.starting import start
 from intake.validation import ValidationReport
 from schemas.errors import ExitCode
+from schemas.findings import Finding
 from schemas.signing import encode_key, public_key
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -312,3 +315,12 @@ def test_a_command_without_settings_says_so(
     shutil.copy(PROJECT / "intake" / "starter" / "example" / "part-1.jsonl", tmp_path / "export")
     assert run(["prepare", "export"]) == ExitCode.USAGE
     assert "commons init" in capsys.readouterr().err
+
+
+def test_what_concerns_a_whole_file_is_shown_before_its_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    report = ValidationReport()
+    for row in range(1, 61):
+        report.add(Finding("E209", "a.jsonl", row, "started_at"), DEFAULT_LIMITS)
+    report.add(Finding("W308", "a.jsonl", 0, "started_at"), DEFAULT_LIMITS)
+    print_report(report)
+    assert "same fault in most rows" in capsys.readouterr().out

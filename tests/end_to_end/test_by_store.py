@@ -100,6 +100,21 @@ def test_from_the_settings_to_the_verified_receipt(store: Store, pool: Pool, exp
     assert (again.returncode, json.loads(again.stdout)["outcome"]) == (0, "answered already")
 
 
+def test_what_the_pool_refused_is_no_success_when_it_is_sent_again(store: Store, pool: Pool, export: Path) -> None:
+    manifest = json.loads((export / "manifest.json").read_text())
+    manifest["signature"] = "A" * 86 + "=="
+    (export / "manifest.json").write_text(json.dumps(manifest))
+    assert commons(store, "alder", "submit", export).returncode == 0  # at home nobody knows the registered key
+    with store.person("pool"):
+        assert [take_in_submission(pool, *arrival)["decision"] for arrival in waiting(pool)] == ["refused"]
+    told_again = commons(store, "alder", "submit", export)
+    assert told_again.returncode == ExitCode.SUBMISSION_REFUSED
+    assert "--again" in told_again.stdout
+    answer = json.loads(commons(store, "alder", "submit", export, "--json").stdout)
+    assert (answer["outcome"], answer["decision"]) == ("answered already", "refused")
+    assert commons(store, "alder", "submit", export, "--again").returncode == 0
+
+
 def test_a_receipt_that_another_key_signed_is_told_loudly(store: Store, pool: Pool, export: Path) -> None:
     commons(store, "alder", "submit", export)
     with store.person("pool"):

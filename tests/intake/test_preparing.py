@@ -156,6 +156,14 @@ def test_what_is_no_data_file_or_cannot_be_read_is_found_and_not_named(export: P
     assert done is None
     assert sorted({(f.code, f.field) for f in findings}) == [("E106", "files"), ("E107", "files")]
     assert "canary" not in repr(findings)
+    assert sorted(f.file for f in findings if f.code == "E107") == ["cut.jsonl.gz", "cut.parquet"]
+
+
+def test_a_folder_without_data_says_so(tmp_path: Path) -> None:
+    (tmp_path / "manifest.toml").write_text(SOURCE)
+    done, findings = prepared(tmp_path)
+    assert done is None
+    assert [(f.code, f.field, f.hint[:23]) for f in findings] == [("E102", "files", "There is no data file i")]
 
 
 def test_a_link_is_no_data_file(export: Path, tmp_path: Path) -> None:

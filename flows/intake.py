@@ -47,14 +47,13 @@ def intake(root: str) -> dict[str, Any]:
     for done, arrival in enumerate(arrivals, start=1):
         try:
             results.append(take_in_task(root, arrival.company, arrival.digest))
-        except OutOfSpaceError:
-            raise
-        except CommonsError as error:  # one submission that breaks us keeps nobody else waiting; it stays in the drop
+        except CommonsError as error:  # one that breaks us, or has no room, keeps nobody else waiting; it stays in the drop
             log_error(pool, error)
             failed.append(error)
         tell("intake", done / len(arrivals))
     scrubbed = scrub_task(root)
     log(pool, Event.INGEST_ENDED, rows=sum(each["records"] for each in results), seconds=time.monotonic() - start)
     if failed:
-        raise type(failed[0])(failed[0].message, failed[0].next_step)
+        told = next((error for error in failed if isinstance(error, OutOfSpaceError)), failed[0])
+        raise type(told)(told.message, told.next_step)
     return {"submissions": results, "scrub": scrubbed}

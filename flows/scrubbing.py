@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -51,8 +52,17 @@ def _accepted(pool: Pool, quarter: Quarter | None, until: str) -> list[AcceptedS
 
 
 def pending_parts(pool: Pool) -> list[Part]:
-    """Parts that are not scrubbed yet. A scrubbed part is put in place whole, so its presence is its state."""
-    return [part for part in parts(pool) if not part.target.exists()]
+    """Parts that are not scrubbed yet. A scrubbed part is put in place whole, so its presence is its state.
+
+    Companies take turns, so that nobody keeps the others waiting by sending a lot.
+    """
+    pending = [part for part in parts(pool) if not part.target.exists()]
+    turns = Counter[str]()
+    numbered = []
+    for part in pending:
+        turns[part.company] += 1
+        numbered.append((turns[part.company], part))
+    return [part for _, part in sorted(numbered, key=lambda each: each[0])]
 
 
 def scrub_parts(pool: Pool, pending: list[Part]) -> "ScrubReport":

@@ -226,7 +226,9 @@ def _refused_by_the_quarter(door: PoolDoor, report: ValidationReport, manifest: 
         report.add(Finding("E115", MANIFEST_NAME, 0, "pseudonym_key_id"), door.limits)
     company = door.registry.find(manifest.company)
     if not report.refused and company is not None:
-        held = Held(sum(other.receipt["accepted"] for other in accepted), sum(other.users for other in accepted), 0)
+        # Withdrawn ones count: else a company that sends and withdraws in turns would fill the pool's disk.
+        ever = door.catalogue.taken_in(quarter, manifest.company)
+        held = Held(sum(other.receipt["accepted"] for other in ever), sum(other.users for other in ever), 0)
         for finding in quota_findings(company.quota, held, Arriving(report.accepted, report.new_users, 0)):
             report.add(finding, door.limits)
     return report.refused

@@ -44,13 +44,18 @@ class DropDelivery:
 
     def __init__(self, drop: Drop, digest: str, identities: Sequence["Identity"]) -> None:
         self._drop, self._folder, self._identities = drop, f"{INCOMING}/{digest}", identities
+        self._manifest: bytes | None = None
 
     def manifest(self, most: int) -> bytes:
-        """See Delivery. Raises DeliveryError (E101; E107 where it was not encrypted to this pool, or altered)."""
-        data = self._part(MANIFEST_PART, most)
-        if not data or len(data) > most:
+        """See Delivery. Raises DeliveryError (E101; E107 where it was not encrypted to this pool, or altered).
+
+        It is read once: what was checked against the drop and the name is what is taken in, whatever lies there since.
+        """
+        if self._manifest is None:
+            self._manifest = self._part(MANIFEST_PART, most)
+        if not self._manifest or len(self._manifest) > most:
             raise DeliveryError("E101")
-        return data
+        return self._manifest
 
     def fetch(self, number: int, name: str, target: Path, most: int) -> tuple[str, int]:
         """See Delivery. `number` counts from 0; `name` is not used: parts lie under names of ours.

@@ -117,6 +117,12 @@ class Catalogue:
             rows = connection.execute(query.order_by(SUBMISSIONS.c.company, SUBMISSIONS.c.submission_id)).mappings().all()
         return [_accepted(row) for row in rows]
 
+    def taken_in(self, quarter: Quarter, company: str) -> list[AcceptedSubmission]:
+        """Every submission that was ever accepted, withdrawn ones too: what was withdrawn is kept until its time is over."""
+        where = (SUBMISSIONS.c.quarter == str(quarter)) & (SUBMISSIONS.c.company == company)
+        with self._engine.connect() as connection:
+            return [_accepted(row) for row in connection.execute(select(SUBMISSIONS).where(where)).mappings()]
+
     def add(self, submission: AcceptedSubmission, withdraws: set[str], counts: Counter[str]) -> None:
         """Records an accepted submission, the submissions (ids of the same company) that it withdraws, and the decision, at once.
 

@@ -12,7 +12,8 @@ _COLUMNS = ["unit", "record_id", "content", "record_status"]
 
 def submission_folder(root: Path, submission: AcceptedSubmission) -> Path:
     """Where a submission's Parquet lies below a root (`accepted/` or `scrubbed/`): names are ours, not the sender's."""
-    return root / str(submission.quarter) / submission.company / submission.digest[:16]
+    # The whole digest: two manifests that agree in the first half of one can be made, and the second would replace the first.
+    return root / str(submission.quarter) / submission.company / submission.digest
 
 
 class AcceptedRecords:

@@ -10,7 +10,7 @@ class Limits:
     """Sizes in bytes, counts in records, times in seconds.
 
     `max_rejected_share` is the share of records that may be quarantined; once as many are as `hopeless_rows`, or more
-    than half of `first_rows` or more, reading stops there. `decoded_ratio` is how far a compressed or Parquet file
+    than half of `first_rows` or more, reading stops there; so it does after `hopeless_files` that could not be read. `decoded_ratio` is how far a compressed or Parquet file
     may expand. `memory_bytes` is what the process that reads a file may take on top of what it starts with; it may
     run `seconds_a_file`, and one more for each `bytes_a_second` of the file.
     """
@@ -28,6 +28,7 @@ class Limits:
     listed_findings: int = 10_000
     hopeless_rows: int = 100_000
     first_rows: int = 20_000
+    hopeless_files: int = 3
     max_rejected_share: float = 0.05
     memory_bytes: int = 320 * MIB
     seconds_a_file: int = 30

@@ -17,7 +17,7 @@ PART_BYTES = 64 << 20
 MANIFEST_PART = "manifest.json.age"
 """Written last: where it is, the submission is complete."""
 
-PART_NAME = re.compile(r"(\d{5})-(\d{5})\.age")
+PART_NAME = re.compile(r"(\d{5})-(\d{5})\.age", re.ASCII)
 """The file's place in the manifest, from 0, and the part's place in the file, from 0."""
 
 # An age file is a header, a nonce and 16 bytes a chunk of 64 KiB. The header holds 167 bytes, and padding of random

@@ -48,9 +48,9 @@ class ValidationReport:
         return self.records - self.quarantined - self.repeated
 
     def add(self, finding: Finding, limits: Limits) -> None:
-        """Counts a finding, and lists it while there is room."""
+        """Counts a finding, and lists it while there is room; one of a whole file (W308, W309) always."""
         self.counts[finding.code] += 1
-        if len(self.findings) < limits.listed_findings or refuses(finding):
+        if len(self.findings) < limits.listed_findings or refuses(finding) or (finding.code.startswith("W") and not finding.row):
             self.findings.append(replace(finding, hint=finding.hint or FINDING_CODES[finding.code].remedy))
 
 
@@ -126,6 +126,7 @@ def check_records(
     files = report.read.manifest.files
     most_bad = max(limits.hopeless_rows, int(limits.max_rejected_share * sum(file.records for file in files)))
     shared_faults = dict[str, list[str]]()  # of each file with enough rows
+    unreadable = 0
     for number, file in enumerate(files):
         rows, code, of_file = 0, "", list[tuple[str, str]]()
         try:
@@ -144,6 +145,7 @@ def check_records(
                     return
         except UnreadableFileError as error:
             code = error.code
+            unreadable += 1
         if not code and rows != file.records:
             code = "E106"
         if code and code not in dict(of_file):
@@ -152,6 +154,8 @@ def check_records(
             shared_faults[file.path] = [name for told, name in of_file if told == "W308"]
         report.records += rows
         progress(file.bytes)
+        if unreadable == limits.hopeless_files:  # each may take its whole time, and there may be a thousand
+            return
     for path, name in differing_files(shared_faults):
         report.add(Finding("W309", path, 0, name), limits)
     settlement.settle()

@@ -66,8 +66,20 @@ def iso_week(day: date) -> str:
     return f"{year:04d}-W{week:02d}"
 
 
+_YEARS = range(1900, 3000)
+"""Years of periods: what is held of a quarter has dates of its own after it, which a calendar must still have."""
+
+
 def period_bounds(text: str) -> tuple[datetime, datetime] | None:
-    """Start (inclusive) and end (exclusive) of a quarter, month, ISO week or day; None where `text` is none of them."""
+    """Start (inclusive) and end (exclusive) of a quarter, month, ISO week or day; None where `text` is none of them.
+
+    A period of no year from 1900 to 2999 is none.
+    """
+    bounds = _bounds(text)
+    return bounds if bounds and bounds[0].year in _YEARS else None
+
+
+def _bounds(text: str) -> tuple[datetime, datetime] | None:
     try:
         if match := _QUARTER.fullmatch(text):
             quarter = Quarter(int(match[1]), int(match[2]))

@@ -240,7 +240,7 @@ def state_of(way: Way) -> dict[str, Any]:
         audit = connection.execute("select digest, company, decision from intake_audit").fetchall()
     named, rows = set(), []
     for digest, company, submission_id, quarter, _, text in found:
-        receipt, folder = json.loads(text), root / "accepted" / quarter / company / digest[:16]
+        receipt, folder = json.loads(text), root / "accepted" / quarter / company / digest
         named.add(folder)
         if submission_id in REFUSED:
             broken.append("a refused submission is in the catalogue")

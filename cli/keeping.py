@@ -7,7 +7,7 @@ from typing import Any
 
 from cli.output import Json, print_json, print_table, quarter_of, say
 from cli.pool import DEFAULT_ROOT, Root
-from schemas.errors import ExitCode
+from schemas.errors import ExitCode, UsageError
 
 
 def _pool(root: Root) -> Any:
@@ -48,8 +48,13 @@ def purge(
     from flows.purging import holdings, purge, to_purge
     from flows.sweeping import sweep
 
+    if not root.is_dir():  # mistyped in a timer, it would purge nothing for ever
+        raise UsageError("There is no such pool.", "Give its root folder with --root.")
     pool, now = _pool(root), datetime.now(UTC)
-    chosen = to_purge(holdings(pool), now, quarter=quarter_of(quarter) if quarter else None, company=company, due=due)
+    held_now = holdings(pool)
+    if company and company not in pool.registry.companies and all(held.company != company for held in held_now):
+        raise UsageError("No such company is registered, and nothing of it is held.", "Give its id as `commons status` shows it.")
+    chosen = to_purge(held_now, now, quarter=quarter_of(quarter) if quarter else None, company=company, due=due)
     shown = [] if dry_run else purge(pool, chosen, _account(), close_quarters=not company)
     swept = sweep(pool, now, dry_run=dry_run) if due else {}
     facts = dict.fromkeys(("readable_before", "readable_after", "keys_tried", "sendings_removed"))

@@ -10,8 +10,9 @@ from contextlib import suppress
 from cyclopts import App, CycloptsError
 
 from cli.output import print_error
-from schemas.errors import EXIT_MEANING, CommonsError, ExitCode, InternalError
+from schemas.errors import EXIT_MEANING, CommonsError, ExitCode
 
+_INTERRUPTED = 130  # as shells have it for Ctrl-C
 _EXIT_CODES = " · ".join(f"{int(code)} {meaning}" for code, meaning in EXIT_MEANING.items())
 
 
@@ -23,6 +24,7 @@ def build_app() -> App:
         help_epilogue=f"Exit codes: {_EXIT_CODES}.",
         version=_version,
         result_action="return_value",
+        suppress_keyboard_interrupt=False,  # it would end without a word
     )
     for group, module, names in (
         ("Company", "cli.joining", ("init", "keygen")),
@@ -62,7 +64,8 @@ def _call(app: App, arguments: Sequence[str] | None) -> int:
     except CycloptsError:  # it has printed what is wrong with the call
         return int(ExitCode.USAGE)
     except KeyboardInterrupt:
-        raise InternalError("Interrupted.", "The same command takes up where it stopped.") from None
+        print_error(CommonsError("Interrupted.", "The same command takes up where it stopped."))
+        return _INTERRUPTED
 
 
 def _silence_exit() -> None:

@@ -36,6 +36,21 @@ def test_a_wrong_call_is_a_usage_error(arguments: list[str], tmp_path: Path, mon
     assert run(arguments) == ExitCode.USAGE
 
 
+def test_interrupted_it_says_so_and_is_no_bug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("intake.validation.validate_submission", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert run(["validate", str(SUBMISSION)]) == 130
+    assert "Interrupted" in capsys.readouterr().err
+
+
+def test_a_purge_of_nobody_or_nowhere_is_a_wrong_call(tmp_path: Path) -> None:
+    assert run(["purge", "--due", "--dry-run", "--root", str(tmp_path / "nowhere")]) == ExitCode.USAGE
+    pool = tmp_path / "pool"
+    (pool / "config").mkdir(parents=True)
+    (pool / "config" / "companies.toml").write_text((SAMPLE / "companies.toml").read_text())
+    assert run(["purge", "--company", "brich", "--dry-run", "--root", str(pool)]) == ExitCode.USAGE
+    assert run(["purge", "--company", "birch", "--dry-run", "--root", str(pool)]) == ExitCode.DONE
+
+
 def test_validate_tells_all_findings_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["validate", str(SUBMISSION), "--json"])
     told = json.loads(capsys.readouterr().out)

@@ -64,5 +64,5 @@ def rate_interval(numerator: float, denominator: float, noise: float, parts: int
     root = math.sqrt(discriminant)
     low, high = (-b - root) / (2 * a), (-b + root) / (2 * a)
     value = min(max(numerator / denominator, 0.0), 1.0)
-    # The unclipped ratio lies within its interval; clipping each to [0, 1] keeps the order.
-    return Rate(value, Interval(min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0)))
+    # The ratio lies within its interval, which floating point may miss by its last digit.
+    return Rate(value, Interval(min(max(low, 0.0), value), max(min(high, 1.0), value)))

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from benchmarks.intake_material import Material
+from benchmarks.report import peak_mib
 from intake.acceptance import take_in
 from intake.delivery import FolderDelivery
 from intake.limits import DEFAULT_LIMITS
@@ -195,8 +196,7 @@ def _take(material: Material, folder: Path) -> Measured:
     disk.over.set()
     disk.join()
     disk.look()
-    kib = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return Measured(result.decision, dict(result.report.counts), seconds, processor, kib / 1024, disk.most / 1e6, sent)
+    return Measured(result.decision, dict(result.report.counts), seconds, processor, peak_mib(), disk.most / 1e6, sent)
 
 
 def _processor() -> float:

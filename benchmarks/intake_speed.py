@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 
 from benchmarks.intake_material import NOW, Material
+from benchmarks.report import peak_mib
 from intake.acceptance import take_in
 from intake.delivery import FolderDelivery
 from intake.validation import validate_submission
@@ -114,8 +115,7 @@ def main() -> None:
         _validated(Path(sent))
     else:
         _taken(material, Path(sent), Path(root))
-    kib = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    sys.stdout.write(str(kib / 1024))
+    sys.stdout.write(str(peak_mib()))
 
 
 def profile() -> None:

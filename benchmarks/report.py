@@ -1,11 +1,22 @@
 """How every benchmark reports: a table on standard output, and one flat JSON object of metric name to number."""
 
 import json
+import resource
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 OUT = Path(__file__).resolve().parent.parent / "build" / "bench"
+
+
+def peak_mib() -> float:
+    """Most memory that this process held, and the largest of its children, in MiB.
+
+    Its own from the memory of this program alone: `ru_maxrss` begins with what the process that started it had.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    own = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return (own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
 
 
 def report(name: str, metrics: Mapping[str, float]) -> None:

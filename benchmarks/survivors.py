@@ -78,11 +78,12 @@ def _sent(made: Path, truth: dict[str, Any]) -> dict[Any, Any]:
     for manifest in sorted(made.glob("*/*/manifest.json")):
         company, submission = manifest.parent.parent.name, manifest.parent.name
         for file in orjson.loads(manifest.read_bytes())["files"]:
-            for row, raw in read_rows(manifest.parent / file["path"], file["format"], DEFAULT_LIMITS):
-                place = (company, submission, file["path"], row)
-                if place in wanted and isinstance(raw, dict):
-                    key = (unit_id(company, raw["user_pseudonym"]), raw["record_id"])
-                    found[place] = {"key": key, **{turn["index"]: turn["text"] for turn in raw["turns"]}}
+            with (manifest.parent / file["path"]).open("rb") as stream:
+                for row, raw in read_rows(stream, file["bytes"], file["format"], DEFAULT_LIMITS):
+                    place = (company, submission, file["path"], row)
+                    if place in wanted and isinstance(raw, dict):
+                        key = (unit_id(company, raw["user_pseudonym"]), raw["record_id"])
+                        found[place] = {"key": key, **{turn["index"]: turn["text"] for turn in raw["turns"]}}
     return found
 
 

@@ -1,5 +1,6 @@
 """Public tables from an answer: every public cell, statuses that say why, intervals that cover both truths."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -193,8 +194,9 @@ def _rows_of(rows: list[dict[str, Any]], measure: Measure, marginal: tuple[str, 
 def test_intervals_cover_both_truths(tmp_path: Path) -> None:
     found = coverage(range(100, 102), 8000, 6, tmp_path)
     for name, (hit, tried) in found.items():
-        assert tried > 200, name
-        assert 0.93 <= hit / tried <= 0.97, (name, hit, tried)
+        chance = 3 * math.sqrt(0.95 * 0.05 / tried)  # so few rates cannot tell more; the long test below can
+        assert tried > 100, name
+        assert 0.93 - chance <= hit / tried <= 0.97 + chance, (name, hit, tried)
 
 
 @pytest.mark.long

@@ -218,7 +218,7 @@ def withdraw(
         pseudonym_key: the quarter's key, to name users by user_id.
     """
     from intake.preparing import find_manifest_source
-    from intake.withdrawing import WithdrawalRequest, read_pseudonym_key, read_requests
+    from intake.withdrawing import SHORTEST_PSEUDONYM, WithdrawalRequest, read_pseudonym_key, read_requests
     from intake.withdrawing import withdraw as take_back
 
     mine, place = _own_settings(into.parent, settings)
@@ -227,6 +227,11 @@ def withdraw(
     if from_:
         requests = read_requests(_text_of(from_), read_pseudonym_key(pseudonym_key) if pseudonym_key else None)
     else:
+        if user and len(user) < SHORTEST_PSEUDONYM:
+            raise UsageError(
+                "That is too short for a keyed hash: it looks like a user id of your own, which must not leave.",
+                "Name the user by pseudonym; or as `user_id` in rows (`--from -`) with --pseudonym-key: it is hashed here.",
+            )
         requests = [WithdrawalRequest(record, user, started_at, quarter, submission)]
     source = find_manifest_source(place, place / "commons.toml")
     prepared, findings = take_back(requests, into, mine, source, _signing_key(mine, None))

@@ -6,6 +6,7 @@ import resource
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 
 from cyclopts import App, CycloptsError
 
@@ -16,8 +17,11 @@ _INTERRUPTED = 130  # as shells have it for Ctrl-C
 _EXIT_CODES = " · ".join(f"{int(code)} {meaning}" for code, meaning in EXIT_MEANING.items())
 
 
-def build_app() -> App:
-    """The whole command line. Commands are loaded when called, so that each starts with only what it needs."""
+def build_app(listed: bool = False) -> App:
+    """The whole command line. Commands are loaded when called, so that each starts with only what it needs.
+
+    `listed`: it is the list of commands that is asked for.
+    """
     app = App(
         name="commons",
         help="Companies learn together from redacted incidents, under differential privacy.",
@@ -36,7 +40,8 @@ def build_app() -> App:
         ("Anyone", "cli.anyone", ("demo", "simulate")),
     ):
         for name in names:
-            app.command(f"{module}:{name}", name=name, group=group)
+            # The list of commands shows a line of each, for which they have to be loaded.
+            app.command(getattr(import_module(module), name) if listed else f"{module}:{name}", name=name, group=group)
     return app
 
 
@@ -50,7 +55,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. No failure prints a value: unforeseen ones name their place only."""
     from flows.guard import guarded
 
-    app = build_app()
+    asked = sys.argv[1:] if arguments is None else arguments
+    app = build_app(listed=not asked or asked[0] in ("--help", "-h"))
     try:
         return int(guarded(_call, app, arguments) or 0)
     except CommonsError as error:

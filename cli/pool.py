@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from cli.output import Json, print_json, print_table, progress, quarter_of, say
-from schemas.errors import CheckFailedError, ExitCode
+from schemas.errors import CheckFailedError, ExitCode, UsageError
 
 Root = Annotated[Path, Parameter(name="--root", env_var="COMMONS_ROOT", help="The pool's root folder.")]
 KeyFile = Annotated[Path, Parameter(name="--key", help="Your private key file.")]
@@ -155,6 +155,8 @@ def pool_keys(root: Path, json: bool) -> int:
     """The keys that every company needs, as `commons.toml` has them; and the folders of local drops are there from now on."""
     from flows.drops import make_local_drops, public_keys
 
+    if not root.is_dir():  # keys of a mistyped pool would be handed out, and nobody could read what is sealed to them
+        raise UsageError("There is no pool of that name.", "Check --root; for a new pool, make its folder first.")
     pool = _pool(root)
     make_local_drops(pool)
     keys = public_keys(pool)

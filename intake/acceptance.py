@@ -222,7 +222,8 @@ def _over_the_day(door: PoolDoor, manifest: Manifest, now: datetime) -> list[Fin
 def _refused_by_the_quarter(door: PoolDoor, report: ValidationReport, manifest: Manifest, quarter: Quarter) -> bool:
     """What can be judged only when the quarter is known: its quota, and another pseudonym key, which would split users."""
     accepted = door.catalogue.accepted(quarter, manifest.company)
-    if not report.refused and any(other.pseudonym_key_id != manifest.pseudonym_key_id for other in accepted):
+    others = {other.pseudonym_key_id for other in accepted if other.kept} if report.kept else set()
+    if not report.refused and others - {manifest.pseudonym_key_id}:
         report.add(Finding("E115", MANIFEST_NAME, 0, "pseudonym_key_id"), door.limits)
     company = door.registry.find(manifest.company)
     if not report.refused and company is not None:
@@ -281,6 +282,7 @@ def _accept(
         submission_id=read.manifest.submission_id,
         quarter=quarter,
         pseudonym_key_id=read.manifest.pseudonym_key_id,
+        kept=report.kept,
         users=report.new_users,
         status="accepted",
         receipt=dict(receipt),

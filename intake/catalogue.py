@@ -38,6 +38,7 @@ SUBMISSIONS = Table(
     Column("submission_id", String(64), nullable=False),
     Column("quarter", String(6), nullable=False),
     Column("pseudonym_key_id", String(64), nullable=False),
+    Column("kept", Integer, nullable=False),  # rows that name a user: not withdrawals of submissions
     Column("users", Integer, nullable=False),  # users of whom nothing was accepted in the quarter before
     Column("status", String(16), nullable=False),  # accepted, withdrawn
     Column("receipt", JSON, nullable=False),
@@ -75,6 +76,7 @@ class AcceptedSubmission:
     submission_id: str
     quarter: Quarter
     pseudonym_key_id: str
+    kept: int
     users: int
     status: str
     receipt: dict[str, Any]

@@ -11,7 +11,8 @@ class Limits:
 
     `max_rejected_share` is the share of records that may be quarantined; once as many are as `hopeless_rows`, or more
     than half of `first_rows` or more, reading stops there; so it does after `hopeless_files` that could not be read. `decoded_ratio` is how far a compressed or Parquet file
-    may expand. `memory_bytes` is what the process that reads a file may take on top of what it starts with; it may
+    may expand. Lines are parsed and checked
+    `lines_at_once`, while they are in the processor's cache. `memory_bytes` is what the process that reads a file may take on top of what it starts with; it may
     run `seconds_a_file`, and one more for each `bytes_a_second` of the file.
     """
 
@@ -25,6 +26,7 @@ class Limits:
     decoded_floor: int = 16 * MIB
     batch_rows: int = 256
     batch_bytes: int = 32 * MIB
+    lines_at_once: int = 32
     listed_findings: int = 10_000
     hopeless_rows: int = 100_000
     first_rows: int = 20_000

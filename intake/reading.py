@@ -34,6 +34,9 @@ class UnreadableFileError(Exception):
 Row = tuple[int, dict[str, Any] | str]
 """A row counted from 1: an object, or the finding code of why it is none."""
 
+PIECES = 8
+"""Batches of lines that travel as one: parsing is fast in small ones, everything after it in large ones."""
+
 _ABSENT_AS_NULL = ("supersedes", "supersedes_started_at", "scope", "submission_id")
 
 
@@ -125,7 +128,7 @@ def _batches(stream: IO[bytes], size: int, file_format: str, limits: Limits) -> 
     for line in _lines(_decoded(stream, file_format), limits, size if file_format == "jsonl" else limits.decoded_bytes(size)):
         batch.append(read_line(line))
         held += len(line)
-        if len(batch) == limits.batch_rows or held >= limits.batch_bytes:
+        if len(batch) == limits.lines_at_once or held >= limits.batch_bytes // PIECES:
             yield first, batch
             first, batch, held = first + len(batch), [], 0
     if batch:

@@ -73,6 +73,7 @@ class Settlement:
         self._withdrawn: dict[str, str] = {}
         self.quarter = period_quarter
         self.new_users = 0
+        self.kept = 0
 
     def __enter__(self) -> "Settlement":
         return self
@@ -111,6 +112,8 @@ class Settlement:
                 "select count(*) from (select distinct unit from rows where kind in ('new', 'correction') and problem is null) u "
                 "where not exists (select 1 from known k where k.unit = u.unit)"
             )
+
+        self.kept = self._one("select count(*) from rows where kind <> 'submission'")
 
     def problems(self) -> Iterator[SettledProblem]:
         """What settlement found, in order."""

@@ -25,7 +25,7 @@ FileReader = Callable[[int, RecordContext], Iterator[CheckedRows]]
 class ValidationReport:
     """What validation found. `findings` lists at most a fixed number; `counts` counts all, by code.
 
-    Of `records` rows, `quarantined` broke the contract and `repeated` had been sent before.
+    Of `records` rows, `quarantined` broke the contract and `repeated` had been sent before; `kept` name a user and stay.
     """
 
     read: ReadManifest | None = None
@@ -34,6 +34,7 @@ class ValidationReport:
     quarantined: int = 0
     repeated: int = 0
     new_users: int = 0
+    kept: int = 0
     findings: list[Finding] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -159,7 +160,7 @@ def check_records(
     for path, name in differing_files(shared_faults):
         report.add(Finding("W309", path, 0, name), limits)
     settlement.settle()
-    report.quarter, report.new_users = settlement.quarter, settlement.new_users
+    report.quarter, report.new_users, report.kept = settlement.quarter, settlement.new_users, settlement.kept
     for problem in settlement.problems():
         finding = Finding(problem.code, files[problem.file].path, problem.row, problem.field)
         report.quarantined += quarantines(finding)

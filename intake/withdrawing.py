@@ -50,6 +50,10 @@ def pseudonym(key: bytes, user_id: str) -> str:
     return hmac.new(key, user_id.encode(), hashlib.sha256).hexdigest()
 
 
+SHORTEST_PSEUDONYM = 16
+"""Characters: what is shorter is more likely a user id of the company's own, which must not cross."""
+
+
 def read_pseudonym_key(path: Path) -> bytes:
     """A pseudonym key: 32 bytes in hex. Raises UsageError; nothing of it is quoted."""
     try:

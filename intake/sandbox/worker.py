@@ -16,7 +16,7 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from intake.limits import Limits
-from intake.reading import CheckedRows, UnreadableFileError, check_rows
+from intake.reading import PIECES, CheckedRows, UnreadableFileError, check_rows
 from intake.record_checks import RecordContext
 from intake.sandbox.confinement import Allowance, confine
 from intake.sandbox.stream import META_PROBLEMS, META_ROWS, Job, stream_schema
@@ -47,9 +47,39 @@ def main() -> int:
 
 def _check(source: IO[bytes], sink: IO[bytes], job: Job) -> None:
     with pa.ipc.new_stream(pa.PythonFile(sink, "w"), stream_schema()) as stream:  # type: ignore[arg-type]
-        for checked, sound in check_rows(source, job.size, job.file_format, job.number, job.context, job.limits):
+        checking = check_rows(source, job.size, job.file_format, job.number, job.context, job.limits)
+        for checked, sound in checking if job.file_format == "parquet" else _together(checking):
             stream.write_batch(_table(checked, sound), custom_metadata=_metadata(checked))
             sink.flush()  # so that the reader can stop a hopeless file
+
+
+def _together(
+    pieces: Iterator[tuple[CheckedRows, list[dict[str, Any]]]],
+) -> Iterator[tuple[CheckedRows, list[dict[str, Any]]]]:
+    """Batches of lines, several as one; what was read before a file fails is told as well."""
+    whole, records, count, failed = CheckedRows(), list[dict[str, Any]](), 0, None
+    try:
+        for checked, sound in pieces:
+            if any(not row for row, _, _ in checked.problems):  # what is said of the file as a whole travels alone
+                if count:
+                    yield whole, records
+                whole, records, count = CheckedRows(), [], 0
+                yield checked, sound
+                continue
+            whole.rows = max(whole.rows, checked.rows)
+            whole.sound += checked.sound
+            whole.problems += checked.problems
+            records += sound
+            count += 1
+            if count == PIECES:
+                yield whole, records
+                whole, records, count = CheckedRows(), [], 0
+    except UnreadableFileError as error:
+        failed = error
+    if count:
+        yield whole, records
+    if failed is not None:
+        raise failed
 
 
 def _table(checked: CheckedRows, sound: list[dict[str, Any]]) -> pa.RecordBatch:

@@ -375,6 +375,7 @@ def planted(plant: str) -> None:
                 submission_id=read.manifest.submission_id,
                 quarter=quarter,
                 pseudonym_key_id=read.manifest.pseudonym_key_id,
+                kept=report.kept,
                 users=report.new_users,
                 status="accepted",
                 receipt=dict(receipt),

@@ -132,7 +132,7 @@ def test_of_many_files_that_cannot_be_read_only_the_first_few_are_tried(material
 
 def test_submissions_whose_digests_begin_alike_lie_apart() -> None:
     def row(digest: str) -> AcceptedSubmission:
-        return AcceptedSubmission(digest, COMPANY, digest, Quarter(2026, 1), "k", 1, "accepted", {})
+        return AcceptedSubmission(digest, COMPANY, digest, Quarter(2026, 1), "k", 1, 1, "accepted", {})
 
     first, second = (submission_folder(Path("accepted"), row("a" * 32 + end * 32)) for end in "01")
     assert first != second
@@ -145,7 +145,7 @@ def test_part_names_are_of_ascii_digits() -> None:
 def test_companies_take_turns_in_the_scrub(pool: Pool) -> None:
     for company, parts in (("alder", 3), ("birch", 2)):
         row = AcceptedSubmission(
-            company.ljust(64, "0"), company, "s", Quarter(2026, 1), "k", 1, "accepted", {"received_at": "2026-01-01T00:00:00Z"}
+            company.ljust(64, "0"), company, "s", Quarter(2026, 1), "k", 1, 1, "accepted", {"received_at": "2026-01-01T00:00:00Z"}
         )
         pool.catalogue.add(row, set(), Counter())
         folder = submission_folder(pool.accepted, row)

@@ -303,7 +303,9 @@ def test_one_thing_is_withdrawn_at_a_time(home: Path, tmp_path: Path) -> None:
     assert run(["withdraw", "--submission", "a-2026Q3", "--user", "u", *settings]) == ExitCode.USAGE
     assert run(["withdraw", "--from", "nowhere.csv", *settings]) == ExitCode.USAGE
     assert not (tmp_path / "w").exists()
-    assert run(["withdraw", "--user", "u", "--quarter", "2026Q3", *settings]) == ExitCode.DONE
+    assert run(["withdraw", "--user", "103", "--quarter", "2026Q3", *settings]) == ExitCode.USAGE  # an id of its own
+    assert not (tmp_path / "w").exists()
+    assert run(["withdraw", "--user", "u" * 64, "--quarter", "2026Q3", *settings]) == ExitCode.DONE
     assert run(["validate", str(tmp_path / "w")]) == ExitCode.DONE
 
 

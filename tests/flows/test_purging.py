@@ -57,7 +57,7 @@ def fill(root: Path) -> Pool:
     for number, (quarter, company) in enumerate((q, c) for q in (OLD, NEW) for c in COMPANIES):
         row = AcceptedSubmission(
             digest=f"{number:064x}"[::-1], company=company, submission_id=f"s-{quarter}".lower(), quarter=quarter,
-            pseudonym_key_id="k", users=1, status="accepted", receipt={"accepted": 2, "received_at": "2026-01-01T00:00:00Z"},
+            pseudonym_key_id="k", kept=2, users=1, status="accepted", receipt={"accepted": 2, "received_at": "2026-01-01T00:00:00Z"},
         )  # fmt: skip
         pool.catalogue.add(row, set(), Counter())
         for room in Room:

@@ -45,7 +45,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 own = [{**row, "risk": {**row["risk"], "imminence": "imminent"}} for row in own]
             submission = AcceptedSubmission(
                 digest=f"{company}{quarter}".encode().hex().ljust(64, "0"), company=company, submission_id=str(quarter).lower(),
-                quarter=quarter, pseudonym_key_id="k", users=1, status="accepted", receipt={"accepted": len(own), "received_at": "2026-07-01T00:00:00Z"},
+                quarter=quarter, pseudonym_key_id="k", kept=1, users=1, status="accepted", receipt={"accepted": len(own), "received_at": "2026-07-01T00:00:00Z"},
             )  # fmt: skip
             pool.catalogue.add(submission, set(), Counter())
             for room in Room:

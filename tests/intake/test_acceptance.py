@@ -401,3 +401,18 @@ def test_many_withdrawals_of_submissions_settle(clean: Path, submission: Callabl
     result = take_in(FolderDelivery(many), pool)
     assert (result.decision, dict(result.report.counts)) == ("accepted", {"E223": 1})
     assert [row.submission_id for row in pool.catalogue.accepted()] == ["takes-back"]
+
+
+def test_a_lost_key_is_replaced_once_all_under_it_is_withdrawn(
+    clean: Path, submission: Callable[[], Path], tmp_path: Path
+) -> None:
+    pool = door(tmp_path / "pool", clean)
+    take_in(FolderDelivery(submission()), pool)
+    own = pool.catalogue.accepted()[0].submission_id
+    taken_back = {"domain": "suicide_self_harm", "record_status": "withdrawal", "scope": "submission", "submission_id": own}
+    back, anew = submission(), submission()
+    alter_records(back, clean, lambda rs: [{**taken_back, "record_id": "w"}], submission_id="back", pseudonym_key_id="any")
+    alter_records(anew, clean, lambda rs: rs, submission_id="anew", pseudonym_key_id="second")
+    assert "E115" in take_in(FolderDelivery(anew), pool).report.counts
+    assert take_in(FolderDelivery(back), pool).decision == "accepted"
+    assert take_in(FolderDelivery(anew), pool).decision == "accepted"

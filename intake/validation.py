@@ -25,7 +25,8 @@ FileReader = Callable[[int, RecordContext], Iterator[CheckedRows]]
 class ValidationReport:
     """What validation found. `findings` lists at most a fixed number; `counts` counts all, by code.
 
-    Of `records` rows, `quarantined` broke the contract and `repeated` had been sent before; `kept` name a user and stay.
+    Of `records` rows, `quarantined` broke the contract and `repeated` had been sent before; `kept` of the
+    sound ones name a user: all but withdrawals of submissions.
     """
 
     read: ReadManifest | None = None

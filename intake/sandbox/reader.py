@@ -18,14 +18,14 @@ from intake.record_checks import RecordContext
 from intake.sandbox.account import RowAccount
 from intake.sandbox.messages import CheckedMessages
 from intake.sandbox.recheck import keeps_contract
-from intake.sandbox.stream import META_PROBLEMS, META_ROWS, Job, stream_schema
+from intake.sandbox.stream import EXIT_OF_CODE, META_PROBLEMS, META_ROWS, Job, stream_schema
 from intake.settlement import RowFacts
 from schemas.errors import InternalError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_EXIT = {107: "E107", 108: "E108", 112: "E112", 119: "E119"}
+_CODE_OF_EXIT = {number: code for code, number in EXIT_OF_CODE.items()}
 _KINDS = frozenset(("new", "correction", "record", "user", "submission"))
 _HEADER_BYTES = 4096
 _START_SECONDS = 20
@@ -103,7 +103,7 @@ def _code_of(ended: int) -> str:
     """The finding code of how the process ended: by itself (0 or a code of ours), of a limit, or of the file."""
     if ended in (-signal.SIGKILL, -signal.SIGXCPU):
         return "E112"
-    return "" if ended == 0 else _EXIT.get(ended, "E107")
+    return "" if ended == 0 else _CODE_OF_EXIT.get(ended, "E107")
 
 
 def _batches(pipe: IO[bytes], number: int, context: RecordContext, limits: Limits) -> Iterator[CheckedRows]:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 META_ROWS = b"rows"
 META_PROBLEMS = b"problems"
 
+EXIT_OF_CODE = {"E107": 107, "E108": 108, "E112": 112, "E119": 119}
+"""How the process ends where a file cannot be read: by the number of its finding code."""
+
 
 @dataclass(frozen=True)
 class Job:

@@ -19,11 +19,8 @@ from intake.limits import Limits
 from intake.reading import PIECES, CheckedRows, UnreadableFileError, check_rows
 from intake.record_checks import RecordContext
 from intake.sandbox.confinement import Allowance, confine
-from intake.sandbox.stream import META_PROBLEMS, META_ROWS, Job, stream_schema
+from intake.sandbox.stream import EXIT_OF_CODE, META_PROBLEMS, META_ROWS, Job, stream_schema
 from schemas.arrow import record_schema
-
-READY = 0
-_EXIT = {"E107": 107, "E108": 108, "E112": 112, "E119": 119}
 
 
 def main() -> int:
@@ -39,10 +36,10 @@ def main() -> int:
         try:
             _check(source, sink, job)
         except UnreadableFileError as error:
-            return _EXIT.get(error.code, 107)
+            return EXIT_OF_CODE.get(error.code, EXIT_OF_CODE["E107"])
         except MemoryError:
-            return _EXIT["E112"]
-    return READY
+            return EXIT_OF_CODE["E112"]
+    return 0
 
 
 def _check(source: IO[bytes], sink: IO[bytes], job: Job) -> None:

@@ -19,6 +19,12 @@ __all__ = ["WITHHELD", "Conversation", "ScrubbedConversation", "Scrubber", "Span
 
 WITHHELD = "<WITHHELD>"
 _CHARACTERS_AT_ONCE = 200_000
+# Reasons for which a turn is withheld after it was read: its helplines can be told.
+_READ = frozenset(("language", "script", "residual", "too_many_findings"))
+_MISSED = (
+    "The scrub misses what it must not. Undo what changed since it last held (scrub.toml, helplines.toml, installed packages), "
+    "then run the same command again."
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -34,7 +40,12 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class ScrubbedConversation:
-    """Scrubbed turns, one for each that came in; a withheld turn is `<WITHHELD>`."""
+    """Scrubbed turns, one for each that came in.
+
+    A withheld turn is `<WITHHELD>`, and after it the reviewed helplines that it named, as `helplines.toml` writes them: the
+    intervention is kept where its words are not. One that could not be read at all (`too_long`, `undecodable`, `layer_failed`) is
+    `<WITHHELD>` alone.
+    """
 
     turns: tuple[str, ...] = field(repr=False)
     counts: Mapping[str, int]
@@ -101,20 +112,19 @@ class Scrubber:
                 results[number] = result
         return [result for result in results if result is not None]
 
-    def check_canaries(self, seed: str) -> int:
-        """Scrub planted synthetic values and give how many there were.
+    def scrub_with_canaries(self, conversations: Sequence[Conversation], seed: str) -> list[ScrubbedConversation]:
+        """Scrub conversations together with planted synthetic values: `settings.canaries.per_batch`, made from `seed`.
 
         Raises:
-            ScrubStoppedError: at least one of them survived.
+            ScrubStoppedError: at least one of those survived; nothing of the batch is given.
         """
         planted = canaries(self._settings.canaries.per_batch, seed)
-        scrubbed = self.scrub_conversations([Conversation("en", (canary.turn,)) for canary in planted])
+        results = self.scrub_conversations([*conversations, *(Conversation("en", (canary.turn,)) for canary in planted)])
+        results, scrubbed = results[: len(conversations)], results[len(conversations) :]
         survivors = sum(canary.value in result.turns[0] for canary, result in zip(planted, scrubbed, strict=True))
         if survivors:
-            raise ScrubStoppedError(
-                f"{survivors} of {len(planted)} canaries survived the scrub", "run the tests of anonymize/ before any other batch"
-            )
-        return len(planted)
+            raise ScrubStoppedError(f"{survivors} of {len(planted)} canaries survived the scrub.", _MISSED)
+        return results
 
     def _of_language(self, conversations: Sequence[Conversation], language: str) -> list[ScrubbedConversation]:
         reasons = [[self._refusal(turn, language) for turn in conversation.turns] for conversation in conversations]
@@ -166,13 +176,20 @@ class Scrubber:
             scrubbed = list(turns)
         for number, reason in enumerate(reasons):
             if reason:
-                scrubbed[number] = WITHHELD
+                scrubbed[number] = self._withheld(conversation.turns[number], reason)
             else:
                 counts.update(span.entity for span in found[number])
         by_reason = Counter(reason for reason in reasons if reason)
         return ScrubbedConversation(
             tuple(scrubbed), dict(sorted(counts.items())), sum(by_reason.values()), dict(sorted(by_reason.items()))
         )
+
+    def _withheld(self, text: str, reason: str) -> str:
+        told: list[str] = []
+        if reason in _READ:
+            with suppress(Exception):  # closed: without helplines rather than with anything else
+                told = self._detector.helplines.told(text)
+        return f"{WITHHELD} {', '.join(told)}" if told else WITHHELD
 
     def _refusal(self, text: str, language: str) -> str:
         """Say why a text is withheld before any layer reads it; empty if it is not."""

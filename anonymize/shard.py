@@ -1,7 +1,9 @@
 """One accepted Parquet file in, one scrubbed Parquet file out: only turn texts change."""
 
+import json
 import os
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anonymize.report import ScrubReport
-from anonymize.scrub import Conversation, Scrubber, shared_scrubber
+from anonymize.report import OTHER_LANGUAGES, ScrubReport
+from anonymize.scrub import Conversation, ScrubbedConversation, Scrubber, shared_scrubber
 from anonymize.settings import ScrubSettings
 from schemas.at_rest import decryption, encryption
 from schemas.errors import CommonsError, InternalError, OutOfSpaceError
 
 _ROWS_AT_ONCE = 512
+_CHARACTERS_AT_ONCE = 400_000
 _UNKNOWN = "unknown"
 
 
@@ -27,25 +30,38 @@ class ShardKeys:
     target: bytes = field(repr=False)
 
 
-def scrub_shard(source: Path, target: Path, settings: ScrubSettings, keys: ShardKeys | None) -> ScrubReport:
+def scrub_shard(
+    source: Path,
+    target: Path,
+    settings: ScrubSettings,
+    keys: ShardKeys | None,
+    *,
+    report_file: Path | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> ScrubReport:
     """Scrub the turn texts of one shard.
 
     Every other column, the order of rows and the schema with its metadata stay. Both files are encrypted under `keys`; None is
     for a company that scrubs its own plain files at home. The target is written under a temporary name, synced and then moved:
-    it is whole or not there. The same source and settings give the same rows (and, where it is plain, the same bytes).
+    it is whole or not there, and where it is there, its report is in `report_file` (JSON). The same source and settings give
+    the same rows (and, where it is plain, the same bytes). Canaries are planted among the conversations of each batch of texts.
+
+    Args:
+        progress: told the share of rows that are scrubbed, 0 to 1, every 400,000 characters.
 
     Raises:
         ScrubStoppedError: a planted canary survived; nothing is written.
         OutOfSpaceError: the disk is full; nothing is left behind.
         InternalError: the source is not a shard that intake wrote, or a library failed.
     """
-    scrubber = shared_scrubber(settings)
-    planted = scrubber.check_canaries(f"{settings.ruleset_version}:{source.name}")
+    shard = _Shard(shared_scrubber(settings), f"{source.parent.name}/{source.name}", progress)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     failure: CommonsError | None = None
     report = ScrubReport()
     try:
-        report = _rewrite(source, temporary, scrubber, keys)
+        report = shard.rewrite(source, temporary, keys)
+        if report_file is not None:
+            _write_whole(report_file, report)
         temporary.replace(target)
     except CommonsError as error:
         failure = error
@@ -61,52 +77,97 @@ def scrub_shard(source: Path, target: Path, settings: ScrubSettings, keys: Shard
         temporary.unlink(missing_ok=True)
     if failure is not None:
         raise failure from None
-    return report.merge(ScrubReport(canaries=planted, canaries_caught=planted, ruleset_version=settings.ruleset_version))
-
-
-def _rewrite(source: Path, temporary: Path, scrubber: Scrubber, keys: ShardKeys | None) -> ScrubReport:
-    report = ScrubReport(ruleset_version=scrubber.settings.ruleset_version)
-    readable, encrypted = (decryption(keys.source), encryption(keys.target)) if keys else (None, None)
-    with pq.ParquetFile(source, decryption_properties=readable) as file, temporary.open("wb") as sink:
-        schema = file.schema_arrow
-        with pq.ParquetWriter(sink, schema, compression="zstd", encryption_properties=encrypted) as writer:
-            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
-                scrubbed, part = _scrub_batch(pa.Table.from_batches([batch], schema=schema), scrubber)
-                writer.write_table(scrubbed, row_group_size=_ROWS_AT_ONCE)
-                report = report.merge(part)
-        sink.flush()
-        os.fsync(sink.fileno())
     return report
 
 
-def _scrub_batch(table: pa.Table, scrubber: Scrubber) -> tuple[pa.Table, ScrubReport]:
-    # (rows) -> conversations: one for each row, empty where the row has no turns.
-    rows: list[list[dict[str, Any]] | None] = table.column("turns").to_pylist()
-    languages = _languages(table)
-    conversations = [
-        Conversation(language, tuple(turn["text"] or "" for turn in turns or ()))
-        for turns, language in zip(rows, languages, strict=True)
-    ]
-    results = scrubber.scrub_conversations(conversations)
-    counts: Counter[str] = Counter()
-    withheld: Counter[str] = Counter()
-    for turns, result in zip(rows, results, strict=True):
-        counts.update(result.counts)
-        withheld.update(result.withheld_by_reason)
-        for turn, text in zip(turns or (), result.turns, strict=True):
-            if turn["text"]:
-                turn["text"] = text
-    place = table.schema.get_field_index("turns")
-    field = table.schema.field(place)
-    scrubbed = table.set_column(place, field, pa.chunked_array([pa.array(rows, type=field.type)]))
-    return scrubbed.replace_schema_metadata(table.schema.metadata), ScrubReport(
-        records=len(rows),
-        turns=sum(len(turns or ()) for turns in rows),
-        characters=sum(len(turn) for conversation in conversations for turn in conversation.turns),
-        counts=dict(sorted(counts.items())),
-        withheld=dict(sorted(withheld.items())),
-        ruleset_version=scrubber.settings.ruleset_version,
-    )
+def _write_whole(path: Path, report: ScrubReport) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(json.dumps(report.as_dict(), sort_keys=True), encoding="utf-8")
+    temporary.replace(path)
+
+
+class _Shard:
+    """One shard on its way through the scrubber. `name` tells its canaries from those of others."""
+
+    def __init__(self, scrubber: Scrubber, name: str, progress: Callable[[float], None]) -> None:
+        self._scrubber, self._settings, self._name, self._progress = scrubber, scrubber.settings, name, progress
+        self._rows = self._scrubbed_rows = self._planted_batches = 0
+
+    def rewrite(self, source: Path, temporary: Path, keys: ShardKeys | None) -> ScrubReport:
+        report = ScrubReport(ruleset_version=self._settings.ruleset_version)
+        readable, encrypted = (decryption(keys.source), encryption(keys.target)) if keys else (None, None)
+        with pq.ParquetFile(source, decryption_properties=readable) as file, temporary.open("wb") as sink:
+            schema, self._rows = file.schema_arrow, file.metadata.num_rows
+            with pq.ParquetWriter(sink, schema, compression="zstd", encryption_properties=encrypted) as writer:
+                for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+                    scrubbed, part = self._scrub_table(pa.Table.from_batches([batch], schema=schema))
+                    writer.write_table(scrubbed, row_group_size=_ROWS_AT_ONCE)
+                    report = report.merge(part)
+            sink.flush()
+            os.fsync(sink.fileno())
+        planted = self._planted_batches * self._settings.canaries.per_batch
+        return report.merge(ScrubReport(canaries=planted, canaries_caught=planted, ruleset_version=report.ruleset_version))
+
+    def _scrub_table(self, table: pa.Table) -> tuple[pa.Table, ScrubReport]:
+        # (rows) -> conversations: one for each row, empty where the row has no turns.
+        rows: list[list[dict[str, Any]] | None] = table.column("turns").to_pylist()
+        conversations = [
+            Conversation(language, tuple(turn["text"] or "" for turn in turns or ()))
+            for turns, language in zip(rows, _languages(table), strict=True)
+        ]
+        counts: Counter[str] = Counter()
+        withheld: Counter[str] = Counter()
+        for turns, result in zip(rows, self._scrub(conversations), strict=True):
+            counts.update(result.counts)
+            withheld.update(result.withheld_by_reason)
+            for turn, text in zip(turns or (), result.turns, strict=True):
+                if turn["text"]:
+                    turn["text"] = text
+        place = table.schema.get_field_index("turns")
+        field = table.schema.field(place)
+        scrubbed = table.set_column(place, field, pa.chunked_array([pa.array(rows, type=field.type)]))
+        return scrubbed.replace_schema_metadata(table.schema.metadata), ScrubReport(
+            records=len(rows),
+            turns=sum(len(turns or ()) for turns in rows),
+            characters=sum(map(_size, conversations)),
+            languages=self._languages_of(conversations),
+            counts=dict(sorted(counts.items())),
+            withheld=dict(sorted(withheld.items())),
+            ruleset_version=self._settings.ruleset_version,
+        )
+
+    def _scrub(self, conversations: Sequence[Conversation]) -> Iterator[ScrubbedConversation]:
+        for batch in _batches(conversations):
+            if any(map(_size, batch)) or not self._planted_batches:
+                seed = f"{self._settings.ruleset_version}:{self._name}:{self._planted_batches}"
+                self._planted_batches += 1
+                yield from self._scrubber.scrub_with_canaries(batch, seed)
+            else:
+                yield from self._scrubber.scrub_conversations(batch)
+            self._scrubbed_rows += len(batch)
+            self._progress(self._scrubbed_rows / self._rows)
+
+    def _languages_of(self, conversations: Sequence[Conversation]) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+        for conversation in conversations:
+            known = conversation.language in self._settings.languages
+            counts[conversation.language if known else OTHER_LANGUAGES] += sum(map(bool, conversation.turns))
+        return {language: turns for language, turns in sorted(counts.items()) if turns}
+
+
+def _size(conversation: Conversation) -> int:
+    return sum(map(len, conversation.turns))
+
+
+def _batches(conversations: Sequence[Conversation]) -> Iterator[Sequence[Conversation]]:
+    """By characters, so that progress is told every few seconds; what is scrubbed with what changes no answer."""
+    start = size = 0
+    for number, conversation in enumerate(conversations):
+        if size and size + _size(conversation) > _CHARACTERS_AT_ONCE:
+            yield conversations[start:number]
+            start, size = number, 0
+        size += _size(conversation)
+    yield conversations[start:]
 
 
 def _languages(table: pa.Table) -> list[str]:

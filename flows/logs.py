@@ -35,6 +35,7 @@ class Event(StrEnum):
     INGEST_ENDED = "ingest_ended"
     SUBMISSION_DECIDED = "submission_decided"
     SCRUB_BATCH = "scrub_batch"
+    SCRUB_STOPPED = "scrub_stopped"
     PLAN_REGISTERED = "plan_registered"
     MEASURED = "measured"
     CHECKED = "checked"

@@ -3,7 +3,7 @@
 import gzip
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from anonymize.scrub import Scrubber
     from anonymize.settings import ScrubSettings
 
-_ROWS_AT_ONCE = 512
+_ROWS_AT_ONCE = 256
 _REFUSED = ("The submission cannot be scrubbed as it is.", "Run `commons validate` on it for all findings.")
 
 
@@ -47,8 +47,12 @@ def scrub_submission(folder: Path, target: Path, signing_key: bytes, scrub_toml:
     try:
         files = [file.model_dump() for file in read.manifest.files]
         for done, file in enumerate(files):
-            tell("scrub at home", done / len(files))
-            _scrub_file(folder / file["path"], staging / file["path"], file["format"], settings)
+
+            def progress(share: float, done: int = done) -> None:
+                tell("scrub at home", (done + share) / len(files))
+
+            progress(0.0)
+            _scrub_file(folder / file["path"], staging / file["path"], file, settings, progress)
             file |= data_file(staging / file["path"]) or {}
         manifest = orjson.loads((folder / MANIFEST_NAME).read_bytes())
         manifest.pop("signature")
@@ -83,24 +87,27 @@ def _noted(tool: str, ruleset: str) -> str:
     return tool[: 500 - len(note)] + note
 
 
-def _scrub_file(source: Path, target: Path, file_format: str, settings: "ScrubSettings") -> None:
+def _scrub_file(
+    source: Path, target: Path, file: dict[str, Any], settings: "ScrubSettings", progress: Callable[[float], None]
+) -> None:
     from anonymize.scrub import shared_scrubber
 
-    if file_format == "parquet":
+    if file["format"] == "parquet":
         from anonymize.shard import scrub_shard
 
-        scrub_shard(source, target, settings, None)
+        scrub_shard(source, target, settings, None, progress=progress)
         return
     scrubber = shared_scrubber(settings)
-    scrubber.check_canaries(f"{settings.ruleset_version}:{target.name}")
-    with source.open("rb") as stream, _writing(target, file_format) as out:
-        rows = read_rows(stream, source.stat().st_size, file_format, DEFAULT_LIMITS)
+    with source.open("rb") as stream, _writing(target, file["format"]) as out:
+        rows = read_rows(stream, source.stat().st_size, file["format"], DEFAULT_LIMITS)
         records = (raw for _, raw in rows if isinstance(raw, dict) and parse_record(dict(raw))[0] is not None)
-        while batch := list(islice(records, _ROWS_AT_ONCE)):
-            out.write(b"".join(orjson.dumps(raw) + b"\n" for raw in _scrub_records(batch, scrubber)))
+        for number, batch in enumerate(iter(lambda: list(islice(records, _ROWS_AT_ONCE)), [])):
+            seed = f"{settings.ruleset_version}:{target.name}:{number}"
+            out.write(b"".join(orjson.dumps(raw) + b"\n" for raw in _scrub_records(batch, scrubber, seed)))
+            progress(min(1.0, (number + 1) * _ROWS_AT_ONCE / max(1, file["records"])))
 
 
-def _scrub_records(records: list[dict[str, Any]], scrubber: "Scrubber") -> list[dict[str, Any]]:
+def _scrub_records(records: list[dict[str, Any]], scrubber: "Scrubber", seed: str) -> list[dict[str, Any]]:
     from anonymize.scrub import Conversation
 
     # (records) -> conversations: one for each record, empty where it has no turns.
@@ -110,7 +117,7 @@ def _scrub_records(records: list[dict[str, Any]], scrubber: "Scrubber") -> list[
         Conversation(language, tuple(turn.get("text") or "" for turn in each))
         for each, language in zip(turns, languages, strict=True)
     ]
-    for each, scrubbed in zip(turns, scrubber.scrub_conversations(conversations), strict=True):
+    for each, scrubbed in zip(turns, scrubber.scrub_with_canaries(conversations, seed), strict=True):
         for turn, text in zip(each, scrubbed.turns, strict=True):
             if turn.get("text"):
                 turn["text"] = text

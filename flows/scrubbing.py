@@ -1,24 +1,25 @@
-"""Scrubbing what was accepted: a pool of processes, one model each, over Parquet parts. Finished parts are not done again."""
+"""Scrubbing what was accepted: processes, one model each, over Parquet parts. Finished parts are not done again."""
 
 import dataclasses
+import fcntl
 import itertools
-import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import orjson
-
 from flows.guard import guarded
+from flows.logs import Event, log
 from flows.pool import Pool
 from flows.progress import tell
+from flows.scrub_workers import WorkerDiedError, Workers, share_done
 from intake.catalogue import AcceptedSubmission
 from intake.known import submission_folder
 from schemas.at_rest import Room
-from schemas.errors import CommonsError, ScrubStoppedError
+from schemas.errors import CommonsError, OutOfSpaceError, ScrubStoppedError
 from schemas.periods import Quarter
 from schemas.stages import EncryptedFiles, ScrubbedRecords
 
@@ -36,6 +37,18 @@ class Part:
     target: Path
     quarter: Quarter
     company: str
+
+    @property
+    def report_file(self) -> Path:
+        """The scrub report of the part. Where the scrubbed part is, it is there too."""
+        return self.target.with_suffix(".report.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    part: Part
+    settings: "ScrubSettings"
+    keys: "ShardKeys"
 
 
 def parts(pool: Pool, quarter: Quarter | None = None, until: str = "") -> Iterator[Part]:
@@ -66,35 +79,60 @@ def pending_parts(pool: Pool) -> list[Part]:
 
 
 def scrub_parts(pool: Pool, pending: list[Part]) -> "ScrubReport":
-    """Scrubs parts and keeps a report beside each. Raises ScrubStoppedError where a part could not be vouched for.
+    """Scrubs parts and keeps a report beside each. A part that cannot be scrubbed keeps no other from it.
 
-    A key that was destroyed, or lost, stops it before anything is read.
+    Raises, when all others are done, ScrubStoppedError where a part could not be vouched for or its worker died time and
+    again, and whatever else a part ended with. A key that was destroyed, or lost, stops it before anything is read.
     """
     from anonymize.report import ScrubReport
 
-    merged = ScrubReport()
+    merged, failed = ScrubReport(), list[tuple[Part, CommonsError]]()
     if not pending:
         return merged
-    settings = pool.scrub_settings
-    with_keys = _with_keys(pool, pending)
-    workers = min(pool.settings.scrub.workers or os.cpu_count() or 1, len(pending))
-    # A process of its own for each model; spawned, since a fork would copy the threads' locks of whoever runs this.
-    context = multiprocessing.get_context("spawn")
-    stopped: CommonsError | None = None
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_single_threaded) as executor:
+    with _one_at_a_time(pool):
+        pending = [part for part in pending if not part.target.exists()]
+        jobs = [_Job(part, pool.scrub_settings, keys) for part, keys in _with_keys(pool, pending)]
         # Keys go to a worker in memory: neither its environment nor its command line holds one.
-        futures = {executor.submit(_scrub_part, part, settings, keys): part for part, keys in with_keys}
-        for done, future in enumerate(as_completed(futures), start=1):
-            try:
-                merged = merged.merge(future.result())
-            except CommonsError as error:
-                stopped = type(error)(error.message, error.next_step)
-            except Exception:  # a worker died, or its error could not be carried over
-                stopped = ScrubStoppedError("A worker of the scrub died.", "Run the same command again: finished parts are kept.")
-            tell("scrub", done / len(pending))
-    if stopped is not None:
-        raise stopped
+        workers = Workers(_scrub_part, jobs, pool.settings.scrub.workers or os.cpu_count() or 1)
+        for number, outcome in workers.outcomes(_tell_by_size([job.part.source.stat().st_size for job in jobs])):
+            if isinstance(outcome, CommonsError):
+                failed.append((pending[number], outcome))
+            else:
+                merged = merged.merge(outcome)
+    if failed:
+        for part, _ in failed:
+            log(pool, Event.SCRUB_STOPPED, company=part.company, quarter=str(part.quarter), digest=part.source.parent.name)
+        raise _all_in_one(failed, len(pending))
     return merged
+
+
+@contextmanager
+def _one_at_a_time(pool: Pool) -> Iterator[None]:
+    """Two runs would scrub the same parts."""
+    with (pool.root / ".scrub.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _tell_by_size(sizes: Sequence[int]) -> Callable[[Sequence[float]], None]:
+    def told(shares: Sequence[float]) -> None:
+        tell("scrub", sum(size * share for size, share in zip(sizes, shares, strict=False)) / max(1, sum(sizes)))
+
+    return told
+
+
+_NEED = (ScrubStoppedError, OutOfSpaceError, WorkerDiedError)
+"""Which of several errors is told: the one that needs a person most."""
+
+
+def _all_in_one(failed: Sequence[tuple[Part, CommonsError]], pending: int) -> CommonsError:
+    worst = min((e for _, e in failed), key=lambda error: _NEED.index(type(error)) if type(error) in _NEED else len(_NEED))
+    companies = Counter(part.company for part, _ in failed)
+    whose = ", ".join(f"{company} {number}" for company, number in sorted(companies.items()))
+    left = f"{len(failed)} of {pending} parts are not scrubbed ({whose})" + (
+        "." if len(failed) == pending else "; the others are."
+    )
+    return type(worst)(f"{worst.message} {left}", worst.next_step)
 
 
 def _with_keys(pool: Pool, pending: list[Part]) -> "list[tuple[Part, ShardKeys]]":
@@ -108,24 +146,18 @@ def _with_keys(pool: Pool, pending: list[Part]) -> "list[tuple[Part, ShardKeys]]
     return [(part, found[part.quarter, part.company]) for part in pending]
 
 
-def _single_threaded() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
+def _scrub_part(number: int, job: _Job) -> "ScrubReport":
+    return guarded(_scrub, job, partial(share_done, number))
 
 
-def _scrub_part(part: Part, settings: "ScrubSettings", keys: "ShardKeys") -> "ScrubReport":
-    return guarded(_scrub, part, settings, keys)
-
-
-def _scrub(part: Part, settings: "ScrubSettings", keys: "ShardKeys") -> "ScrubReport":
+def _scrub(job: _Job, progress: Callable[[float], None]) -> "ScrubReport":
     from anonymize.shard import scrub_shard
 
+    part = job.part
     part.target.parent.mkdir(parents=True, exist_ok=True)
-    report = scrub_shard(part.source, part.target, settings, keys)
-    body = orjson.dumps({**dataclasses.asdict(report), "ruleset": settings.ruleset_version}, option=orjson.OPT_SORT_KEYS)
-    temporary = part.target.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(body)
-    temporary.replace(part.target.with_suffix(".report.json"))
-    return report
+    for left in part.target.parent.glob(f".{part.target.stem}.*"):  # by a worker that was killed
+        left.unlink()
+    return scrub_shard(part.source, part.target, job.settings, job.keys, report_file=part.report_file, progress=progress)
 
 
 def scrubbed_records(pool: Pool, quarter: Quarter, until: str = "") -> ScrubbedRecords:

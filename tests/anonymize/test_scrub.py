@@ -126,5 +126,6 @@ def test_spans_are_over_the_input(scrubber: Scrubber) -> None:
     assert [text[span.start : span.end] for span in spans] == ["zora\u200b.quill [at] postbox [dot] example"]
 
 
-def test_canaries_are_caught(scrubber: Scrubber) -> None:
-    assert scrubber.check_canaries("a seed") == scrubber.settings.canaries.per_batch
+def test_canaries_are_caught_beside_what_is_scrubbed(scrubber: Scrubber) -> None:
+    mine = [Conversation("en", ("it is late", "my name is Oluwaseyi")), Conversation("xx", ("hello",))]
+    assert scrubber.scrub_with_canaries(mine, "a seed") == scrubber.scrub_conversations(mine)

@@ -29,6 +29,12 @@ class KeyFolder:
             self._make(room, quarter, company)
         return self.existing(room, quarter, company)
 
+    def keep(self, room: Room, quarter: Quarter, company: str, key: bytes) -> bytes:
+        """Makes `key` the key where there is none yet, and returns the one that holds. Raises NoLongerHeldError where it was destroyed."""
+        if not self.exists(room, quarter, company):
+            self._make(room, quarter, company, key)
+        return self.existing(room, quarter, company)
+
     def existing(self, room: Room, quarter: Quarter, company: str) -> bytes:
         """The key of what was written before. Raises NoLongerHeldError where it was destroyed, InternalError where it is lost."""
         if self.destroyed(room, quarter, company):
@@ -92,12 +98,12 @@ class KeyFolder:
             os.fsync(stream.fileno())
         _sync(marker.parent)
 
-    def _make(self, room: Room, quarter: Quarter, company: str) -> None:
+    def _make(self, room: Room, quarter: Quarter, company: str, key: bytes | None = None) -> None:
         if self.destroyed(room, quarter, company):
             raise NoLongerHeldError
         path = self._key(room, quarter, company)
         private_folder(path.parent)
-        new_secret(path)
+        new_secret(path, key)
         if self.destroyed(room, quarter, company):  # a purge came between: it may not have seen this key
             self.destroy(room, quarter, company)
 

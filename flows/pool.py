@@ -2,10 +2,11 @@
 
 import fcntl
 import os
+import secrets
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -17,10 +18,11 @@ from flows.at_rest import KeyFolder, new_secret, private_folder
 from intake.acceptance import PoolDoor
 from intake.catalogue import Catalogue
 from intake.drop import below
+from intake.limits import DEFAULT_LIMITS, MIB
 from intake.registry import Registry, load_registry
 from publish.path import State, has_reached
 from publish.store import create_tables, states
-from schemas.at_rest import Room
+from schemas.at_rest import KEY_BYTES, NoLongerHeldError, Room
 from schemas.errors import UsageError
 from schemas.parameters import PrivacyParameters, load_privacy_parameters
 from schemas.periods import Quarter
@@ -68,6 +70,13 @@ class ScrubLimits(_Settings):
     workers: int = Field(ge=0)
 
 
+class IntakeLimits(_Settings):
+    """How long reading one submission may take at most, and how much of the disk a submission must leave free."""
+
+    most_seconds: int = Field(default=DEFAULT_LIMITS.most_seconds, ge=1)
+    keep_free_mib: int = Field(default=1024, ge=0)
+
+
 class Retention(_Settings):
     """For how many days records are held, from the end of their quarter, and what else is kept, from when it was written."""
 
@@ -81,9 +90,32 @@ class PoolSettings(_Settings):
     """All of `config/pool.toml`."""
 
     drops: str = Field(min_length=1)
+    intake: IntakeLimits = IntakeLimits()
     measurement: MeasurementLimits
     scrub: ScrubLimits
     retention: Retention
+
+
+@dataclass(frozen=True)
+class KeysOfAccepted:
+    """Keys of the accepted records, for the door. A new one is a file only once `keep` says so: what is refused leaves none."""
+
+    folder: KeyFolder
+    catalogue: Catalogue
+    _new: dict[tuple[Quarter, str], bytes] = field(default_factory=dict, repr=False)
+
+    def __call__(self, quarter: Quarter, company: str) -> bytes:
+        """The key, or the one that it will be. Raises NoLongerHeldError where it was destroyed, InternalError where it is lost."""
+        room = Room.ACCEPTED  # a lost key is not made anew: half of the quarter would be under another one
+        if self.folder.exists(room, quarter, company) or self.catalogue.accepted(quarter, company):
+            return self.folder.existing(room, quarter, company)
+        if self.folder.destroyed(room, quarter, company):
+            raise NoLongerHeldError
+        return self._new.setdefault((quarter, company), secrets.token_bytes(KEY_BYTES))
+
+    def keep(self, quarter: Quarter, company: str, key: bytes) -> bytes:
+        """Makes it the key, where there is none; returns the one that holds."""
+        return self.folder.keep(Room.ACCEPTED, quarter, company, key)
 
 
 def packaged_config(name: str) -> Path:
@@ -232,18 +264,13 @@ class Pool:
         """Keys of the accepted and the scrubbed records."""
         return KeyFolder(self.root / "secrets" / "at_rest")
 
-    def _key_of_accepted(self, quarter: Quarter, company: str) -> bytes:
-        room = Room.ACCEPTED  # a lost key is not made anew: half of the quarter would be under another one
-        if self.catalogue.accepted(quarter, company):
-            return self.keys_at_rest.existing(room, quarter, company)
-        return self.keys_at_rest(room, quarter, company)
-
     @property
     def door(self) -> PoolDoor:
         """What intake is handed."""
         measured = frozenset(
             Quarter.parse(quarter) for (quarter, _), state in states(self.engine).items() if has_reached(state, State.MEASURED)
         )
+        keys, limits = KeysOfAccepted(self.keys_at_rest, self.catalogue), self.settings.intake
         return PoolDoor(
             accepted=self.accepted,
             staging=self.root / "staging",
@@ -251,8 +278,11 @@ class Pool:
             registry=self.registry,
             catalogue=self.catalogue,
             signing_key=self.secret("pool.key"),
-            key_at_rest=self._key_of_accepted,
+            key_at_rest=keys,
+            keep_key=keys.keep,
             measured=measured,
+            limits=replace(DEFAULT_LIMITS, most_seconds=limits.most_seconds),
+            keep_free=limits.keep_free_mib * MIB,
         )
 
     @property

@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from intake.manifest_checks import ReadManifest, identity_findings, parse_manife
 from intake.parts import StagedParts
 from intake.quotas import Arriving, Held, quota_findings
 from intake.reading import CheckedRows
+from intake.reading_time import OverTimeError, ReadingTime
 from intake.receipt import make_receipt
 from intake.record_checks import RecordContext
 from intake.registry import Registry
@@ -28,7 +30,7 @@ from intake.sandbox.reader import read_confined
 from intake.settlement import Settlement
 from intake.validation import ValidationReport, check_records, period_quarter, record_context
 from schemas.at_rest import KEY_BYTES, NoLongerHeldError
-from schemas.errors import InternalError, UsageError
+from schemas.errors import InternalError, OutOfSpaceError, UsageError
 from schemas.findings import Finding
 from schemas.manifest import MANIFEST_NAME, Manifest
 from schemas.periods import Quarter
@@ -36,13 +38,20 @@ from schemas.stages import ValidatedSubmission
 
 RecordReader = Callable[[Path, str, int, RecordContext, Limits], Iterator[CheckedRows]]
 
+COPIES = 2
+"""Of what was sent, as many bytes must be free: for the copy that is read, and for what is written of it."""
+
+_OVER_TIME = "Reading it took all the time that one submission is given: split it into several."
+
 
 @dataclass(frozen=True)
 class PoolDoor:
     """What the door is handed: folders, registry, catalogue, keys.
 
     `staging` holds what is being taken in and nothing else, `answers` what companies are told. `key_at_rest` is the key of
-    the accepted records of a quarter and company; it raises NoLongerHeldError where they were purged.
+    the accepted records of a quarter and company, or what would be it: it raises NoLongerHeldError where they were purged.
+    `keep_key` is called once a submission will be accepted, and gives the key that holds from then on. `keep_free` bytes of
+    the disk below `staging` are left alone.
     """
 
     staging: Path
@@ -55,6 +64,10 @@ class PoolDoor:
     measured: frozenset[Quarter] = frozenset()
     limits: Limits = DEFAULT_LIMITS
     reader: RecordReader = read_confined
+    keep_key: Callable[[Quarter, str, bytes], bytes] = field(default=lambda quarter, company, key: key, repr=False)
+    keep_free: int = 0
+    free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
+    clock: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,7 @@ def take_in(delivery: Delivery, door: PoolDoor, progress: Callable[[int], None] 
     Nothing of a sender who is not identified is fetched. What is fetched lies in a folder of this call alone, under names
     of ours, and is read by a throw-away process. Sent again, the same submission is answered as it was the first time. A
     crash at any point leaves nothing or the whole: the Parquet is renamed into place before the catalogue names it, and
-    nothing reads what is not named there.
+    nothing reads what is not named there. Raises OutOfSpaceError, before anything is fetched, where the disk would not hold it.
     """
     now = datetime.now(UTC)
     read, findings = _read_manifest(delivery, door.limits)
@@ -93,6 +106,7 @@ def take_in(delivery: Delivery, door: PoolDoor, progress: Callable[[int], None] 
         if over:
             return _refuse_for(door, report, over, company, now)
         door.staging.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_sure_of_room(delivery, door, read.manifest)
         folder = Path(tempfile.mkdtemp(prefix="taking-", dir=door.staging))
         try:
             return _take_in(delivery, door, report, read, folder, now, progress)
@@ -122,6 +136,17 @@ def clear_staging(door: PoolDoor) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _make_sure_of_room(delivery: Delivery, door: PoolDoor, manifest: Manifest) -> None:
+    """Nothing is fetched that the disk will not hold; what lies there is counted, not what the manifest claims."""
+    needed = COPIES * min(delivery.size(), sum(file.bytes for file in manifest.files)) + door.keep_free
+    free = door.free_bytes(door.staging)
+    if needed > free:
+        raise OutOfSpaceError(
+            f"A submission of {manifest.company} waits in its drop: it needs {needed:,} bytes of disk, and {free:,} are free.",
+            "Free some below the pool's root, or lower `keep_free_mib` in pool.toml; then run the same command.",
+        )
+
+
 def _read_manifest(delivery: Delivery, limits: Limits) -> tuple[ReadManifest | None, list[Finding]]:
     try:
         data = delivery.manifest(limits.manifest_bytes)
@@ -147,10 +172,11 @@ def _take_in(
     context = record_context(manifest, registered.synthetic, now)
     known = AcceptedRecords(door.accepted, door.catalogue, door.key_at_rest, company)
     parts = _staged_parts(door, read, folder)
+    time_left = ReadingTime(door.limits, sum(file.bytes for file in manifest.files), door.clock)
 
     def reader(number: int, context: RecordContext) -> Iterator[CheckedRows]:
-        file = _fetched(folder, number)
-        yield from door.reader(file, manifest.files[number].format, number, context, door.limits)
+        file, file_format = _fetched(folder, number), manifest.files[number].format
+        yield from time_left.within(lambda limits: door.reader(file, file_format, number, context, limits))
         file.unlink()
 
     try:
@@ -159,10 +185,14 @@ def _take_in(
             quarter = report.quarter
             if quarter is None or _refused_by_the_quarter(door, report, manifest, quarter):
                 return _refuse(door, report, company, now)
-            kept = parts.finish(settlement.left_out(), door.key_at_rest(quarter, company))
+            key = door.keep_key(quarter, company, door.key_at_rest(quarter, company))
+            kept = parts.finish(settlement.left_out(), key)
             withdraws = settlement.withdrawn_submissions()
     except NoLongerHeldError:
         report.add(Finding("E117"), door.limits)
+        return _refuse(door, report, company, now)
+    except OverTimeError:
+        report.add(Finding("E112", MANIFEST_NAME, 0, "files", _OVER_TIME), door.limits)
         return _refuse(door, report, company, now)
     if kept > report.accepted:
         raise InternalError("More rows were written than were accepted.")

@@ -76,6 +76,10 @@ class DropDelivery:
             raise DeliveryError("E106")
         return hasher.hexdigest(), size
 
+    def size(self) -> int:
+        """See Delivery."""
+        return sum(entry.size for entry in self._drop.entries(self._folder, _IN_A_SUBMISSION))
+
     def unlisted(self, names: frozenset[str]) -> bool:
         """See Delivery. Parts of no listed file, parts behind a gap, and whatever else is no part."""
         parts: dict[int, set[int]] = {}

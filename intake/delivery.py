@@ -30,6 +30,9 @@ class Delivery(Protocol):
         E107 not encrypted to this pool, or cut off.
         """
 
+    def size(self) -> int:
+        """How many bytes lie there, as they lie there."""
+
     def unlisted(self, names: frozenset[str]) -> bool:
         """Whether anything lies there besides the manifest and the files of these names."""
 
@@ -68,6 +71,10 @@ class FolderDelivery:
                 hasher.update(chunk)
                 sink.write(chunk)
         return hasher.hexdigest(), size
+
+    def size(self) -> int:
+        """See Delivery."""
+        return sum(entry.stat(follow_symlinks=False).st_size for entry in os.scandir(self._folder))
 
     def unlisted(self, names: frozenset[str]) -> bool:
         """See Delivery."""

@@ -13,7 +13,8 @@ class Limits:
     than half of `first_rows` or more, reading stops there; so it does after `hopeless_files` that could not be read. `decoded_ratio` is how far a compressed or Parquet file
     may expand. Lines are parsed and checked
     `lines_at_once`, while they are in the processor's cache. `memory_bytes` is what the process that reads a file may take on top of what it starts with; it may
-    run `seconds_a_file`, and one more for each `bytes_a_second` of the file.
+    run `seconds_a_file`, and one more for each `bytes_a_second` of the file. All files of a submission together may take
+    `seconds_a_submission` and the same for their bytes; neither a file nor a submission takes more than `most_seconds`.
     """
 
     manifest_bytes: int = MIB
@@ -35,10 +36,16 @@ class Limits:
     memory_bytes: int = 320 * MIB
     seconds_a_file: int = 30
     bytes_a_second: int = 2 * MIB
+    seconds_a_submission: int = 300
+    most_seconds: int = 7_200
 
     def seconds(self, size: int) -> int:
         """How long a file of that size may take to be read."""
-        return self.seconds_a_file + size // self.bytes_a_second
+        return min(self.most_seconds, self.seconds_a_file + size // self.bytes_a_second)
+
+    def submission_seconds(self, size: int) -> int:
+        """How long all files of a submission, of so many bytes together, may take to be read."""
+        return min(self.most_seconds, self.seconds_a_submission + size // self.bytes_a_second)
 
     def decoded_bytes(self, size: int) -> int:
         """How many bytes a compressed or Parquet file of that size may expand to."""

@@ -1,4 +1,4 @@
-"""Commands of the pool: take in, plan, measure, check, approve, publish; and what is left of the budget."""
+"""Commands of the pool: take in, plan, measure, check, approve, publish."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from cli.output import Json, print_json, print_table, progress, quarter_of, say
-from schemas.errors import CheckFailedError, ExitCode, UsageError
+from schemas.errors import ExitCode, UsageError
 
 Root = Annotated[Path, Parameter(name="--root", env_var="COMMONS_ROOT", help="The pool's root folder.")]
 KeyFile = Annotated[Path, Parameter(name="--key", help="Your private key file.")]
@@ -186,44 +186,3 @@ def pool_status(root: Path, json: bool) -> int:
     if found["not_enforced"]:
         say("THIS HOST DOES NOT ENFORCE, where hostile files are read: " + ", ".join(found["not_enforced"]) + ".")
     return ExitCode.DONE
-
-
-def budget(*, verify: bool = False, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
-    """What each quarter and year has spent, and has left, in rho and in (ε, δ).
-
-    Example: `commons budget --root pool`
-
-    Args:
-        verify: check the ledger's hash chain, plans and stored answers.
-    """
-    pool = _pool(root)
-    if verify and not pool.ledger.chain_holds():
-        raise CheckFailedError(
-            "The ledger is not as it was written.", "Restore it from a backup before anything else is measured."
-        )
-    quarters = pool.ledger.quarters()
-    lines = [pool.ledger.line(quarter=quarter) for quarter in quarters]
-    lines += [pool.ledger.line(year=year) for year in sorted({quarter.year for quarter in quarters})]
-    if json:
-        print_json({"verified": verify, "lines": [_line(line) for line in lines]})
-        return ExitCode.DONE
-    columns = ("scope", "releases", "rho_spent", "rho_left", "epsilon_spent", "epsilon_cap", "delta")
-    print_table("Privacy budget", columns, ([_line(line)[c] for c in columns] for line in lines))
-    if verify:
-        say("The ledger's chain holds.")
-    return ExitCode.DONE
-
-
-def _line(line: Any) -> dict[str, Any]:
-    exact = {"rho_spent": line.rho_spent, "rho_cap": line.rho_cap, "rho_left": line.rho_left}
-    part = {"first_release_rho_left": line.first_release_rho_left, "reserve_rho_left": line.reserve_rho_left}
-    return {
-        "scope": line.scope,
-        "releases": line.releases,
-        **{name: float(value) for name, value in exact.items()},
-        **{name: None if value is None else float(value) for name, value in part.items()},
-        **{f"{name}_exact": str(value) for name, value in exact.items()},
-        "epsilon_spent": line.epsilon_spent,
-        "epsilon_cap": line.epsilon_cap,
-        "delta": line.delta,
-    }

@@ -1,11 +1,7 @@
 """The pool on one machine: where things lie below its root, and which configuration, keys and state it uses."""
 
-import fcntl
-import os
 import secrets
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
@@ -21,7 +17,7 @@ from intake.drop import below
 from intake.limits import DEFAULT_LIMITS, MIB
 from intake.registry import Registry, load_registry
 from publish.path import State, has_reached
-from publish.store import create_tables, states
+from publish.store import states
 from schemas.at_rest import KEY_BYTES, NoLongerHeldError, Room
 from schemas.errors import UsageError
 from schemas.parameters import PrivacyParameters, load_privacy_parameters
@@ -36,20 +32,6 @@ if TYPE_CHECKING:
     from aggregate.ledger import Ledger
     from anonymize.settings import ScrubSettings
     from publish.signoff import People
-
-
-@contextmanager
-def _one_makes_tables(engine: "Engine") -> Iterator[None]:
-    """Of processes that begin in a new pool at once, one makes the tables. The lock is of the folder, and ends with its process."""
-    if engine.dialect.name != "sqlite" or not engine.url.database:
-        yield
-        return
-    descriptor = os.open(Path(engine.url.database).parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 class _Settings(BaseModel):
@@ -90,6 +72,7 @@ class PoolSettings(_Settings):
     """All of `config/pool.toml`."""
 
     drops: str = Field(min_length=1)
+    database: str = ""
     intake: IntakeLimits = IntakeLimits()
     measurement: MeasurementLimits
     scrub: ScrubLimits
@@ -205,34 +188,15 @@ class Pool:
 
     @cached_property
     def engine(self) -> "Engine":
-        """The state database (`COMMONS_DATABASE_URL`, or SQLite below the root), with every room's tables."""
-        from sqlalchemy import create_engine, event
+        """The state database, with every room's tables. Raises UsageError where it has to be migrated first."""
+        from flows.state import open_state, state_url
 
-        url = os.environ.get("COMMONS_DATABASE_URL", "")
-        if not url:
-            # A folder of its own: whoever writes SQLite writes files beside it, and may write nothing else (config/roles.toml).
-            folder = self.root / "state"
-            folder.mkdir(parents=True, exist_ok=True)
-            url = f"sqlite:///{folder / 'state.db'}"
-        engine = create_engine(url, hide_parameters=True)
-        if engine.dialect.name == "sqlite":
-
-            @event.listens_for(engine, "connect")
-            def _durable(connection, _) -> None:  # type: ignore[no-untyped-def]
-                connection.execute("pragma journal_mode = wal")
-                connection.execute("pragma synchronous = full")
-                connection.execute("pragma busy_timeout = 60000")
-
-        with _one_makes_tables(engine):
-            create_tables(engine)
-        return engine
+        return open_state(state_url(self.root, self.settings.database))
 
     @cached_property
     def catalogue(self) -> Catalogue:
         """The catalogue of submissions."""
-        engine = self.engine
-        with _one_makes_tables(engine):
-            return Catalogue(engine)
+        return Catalogue(self.engine)
 
     @cached_property
     def ledger(self) -> "Ledger":
@@ -240,9 +204,7 @@ class Pool:
         from aggregate.ledger import Ledger
         from aggregate.mechanisms.conversion import epsilon_of
 
-        engine, budget = self.engine, self.privacy.budget
-        with _one_makes_tables(engine):
-            return Ledger(engine, budget, epsilon_of)
+        return Ledger(self.engine, self.privacy.budget, epsilon_of)
 
     def drop_url(self, company: str) -> str:
         """Where a company's submissions arrive: a place of its own below the pool's drops."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from postgres_server import Server
+    from sqlalchemy import URL
     from stores import Store
 
 for folder in ("aggregate", "end_to_end", "intake"):
@@ -41,3 +43,37 @@ def store_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Callable[[st
             return running[kind]
 
         yield give
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["Server"]:
+    """A PostgreSQL server of this session's own."""
+    import postgres_server
+
+    if postgres_server.binaries() is None:
+        pytest.skip("no PostgreSQL server is installed: `make setup-system`")
+    with postgres_server.postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: "Server") -> str:
+    """Name of a database with the tables of the state, of which others are copies."""
+    from flows.state import migrate
+
+    name = postgres.new_database()
+    migrate(postgres.url(name))
+    return name
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def state(request: pytest.FixtureRequest, tmp_path: Path) -> "URL":
+    """An empty state database of each kind, at the version of this program."""
+    from flows.state import migrate, state_url
+
+    if request.param == "postgresql":
+        server: Server = request.getfixturevalue("postgres")
+        return server.url(server.new_database(request.getfixturevalue("migrated")))
+    url = state_url(tmp_path, "")
+    migrate(url)
+    return url

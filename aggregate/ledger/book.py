@@ -1,8 +1,4 @@
-"""The privacy ledger: what was planned, charged and answered. Append-only, hash-chained, exact.
-
-Reserve, then draw, then store the answer, then publish: a crash at any point loses budget at worst, never privacy.
-A plan is the key of what it spends: asked again, the stored answer comes back byte for byte.
-"""
+"""The ledger's own verbs: register, reserve, answer once; and what is spent and left."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -12,62 +8,38 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import JSON, Column, Connection, Engine, Integer, LargeBinary, MetaData, String, Table, insert, select, text
+from sqlalchemy import Connection, Engine, insert, select, text
 
+from aggregate.ledger.tables import ANSWERS, ENTRIES, METADATA, PLANS
+from aggregate.ledger.verification import Fault, chain_faults, faults
 from schemas.canonical import digest, sha256_bytes
 from schemas.errors import BudgetRefusedError, UsageError
 from schemas.parameters import BudgetParameters
 from schemas.periods import Quarter
 from schemas.plan import RegisteredPlan
 
-METADATA = MetaData()
-
-PLANS = Table(
-    "plans",
-    METADATA,
-    Column("hash", String(64), primary_key=True),
-    Column("quarter", String(6), nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("body", JSON, nullable=False),
-)
-
-ENTRIES = Table(
-    "ledger",
-    METADATA,
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("kind", String(16), nullable=False),  # plan, reserve, answer
-    Column("plan", String(64), nullable=False),
-    Column("quarter", String(6), nullable=False),  # the data quarter that is charged
-    Column("year", Integer, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("rho", String, nullable=False),  # exact rationals as text
-    Column("delta", String, nullable=False),
-    Column("at", String(20), nullable=False),
-    Column("answer", String(64), nullable=False),  # digest of the stored answer, or empty
-    Column("previous", String(64), nullable=False),
-    Column("hash", String(64), nullable=False),
-)
-
-ANSWERS = Table(
-    "answers",
-    METADATA,
-    Column("plan", String(64), primary_key=True),
-    Column("body", LargeBinary, nullable=False),
-)
-
 Epsilon = Callable[[Fraction, Fraction], float]
+Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class BudgetLine:
-    """What one quarter or one year has spent, what it may spend, in rho (exact) and in (ε, δ)."""
+    """What one quarter or one year has spent, what it may spend, in rho (exact) and in (ε, δ).
+
+    Spent is everything that was charged. Reserved is the part of it that was charged for a draw of which no answer is
+    stored: it is running, or it was lost and stays spent.
+    """
 
     scope: str
     rho_spent: Fraction
+    rho_reserved: Fraction
     rho_cap: Fraction
     first_release_rho_left: Fraction | None  # None for a year
     reserve_rho_left: Fraction | None
+    threshold_delta_spent: Fraction  # of δ, by thresholded mechanisms
+    threshold_delta_cap: Fraction
     epsilon_spent: float
+    epsilon_reserved: float  # by how much ε would be lower without what is reserved
     epsilon_cap: float
     delta: float
     releases: int
@@ -76,6 +48,11 @@ class BudgetLine:
     def rho_left(self) -> Fraction:
         """What is left in all."""
         return self.rho_cap - self.rho_spent
+
+    @property
+    def epsilon_left(self) -> float:
+        """By how much ε may still rise."""
+        return self.epsilon_cap - self.epsilon_spent
 
 
 class Ledger:
@@ -88,9 +65,10 @@ class Ledger:
     def register(self, plan: RegisteredPlan) -> str:
         """Registers a plan before any data are read, and returns its hash. Again with the same plan: nothing changes.
 
-        Raises BudgetRefusedError where another plan of that quarter and version stands in the ledger.
+        Raises BudgetRefusedError where another plan of that quarter and version stands in the ledger, or it could never spend.
         """
-        with self._writing() as connection:
+        self._spends(plan)
+        with self._writing() as (connection, entries):
             registered = connection.execute(
                 select(PLANS.c.hash).where((PLANS.c.quarter == plan.quarter) & (PLANS.c.version == plan.version))
             ).scalar()
@@ -103,7 +81,7 @@ class Ledger:
                         body=plan.model_dump(mode="json", by_alias=True),
                     )
                 )
-                self._append(connection, "plan", plan, Fraction(0), Fraction(0), "")
+                _append(connection, entries, "plan", plan)
             elif registered != plan.hash:
                 raise BudgetRefusedError(
                     "Another plan of this quarter and version is registered.", "Register a superseding version with its reason."
@@ -137,7 +115,7 @@ class Ledger:
 
     def stored_answer(self, plan_hash: str) -> bytes | None:
         """The answer that was given to a plan, byte for byte, or None. Raises BudgetRefusedError where it was altered."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             body = connection.execute(select(ANSWERS.c.body).where(ANSWERS.c.plan == plan_hash)).scalar()
             where = (ENTRIES.c.plan == plan_hash) & (ENTRIES.c.kind == "answer")
             expected = connection.execute(select(ENTRIES.c.answer).where(where)).scalar()
@@ -158,29 +136,39 @@ class Ledger:
             return stored
         self._reserve(plan)
         answer = draw()
-        with self._writing() as connection:
-            connection.execute(insert(ANSWERS).values(plan=plan.hash, body=answer))
-            self._append(connection, "answer", plan, Fraction(0), Fraction(0), sha256_bytes(answer))
+        self._store(plan, answer)
         return answer
 
     def _reserve(self, plan: RegisteredPlan) -> None:
-        rho, delta = Fraction(plan.rho), Fraction(plan.threshold_delta)
-        if not 0 < rho <= self._budget.quarter_rho or not 0 <= delta <= self._budget.quarter_threshold_delta:
-            raise BudgetRefusedError("A plan spends more than nothing, and no more than a quarter has.")
-        with self._writing() as connection:
+        rho, delta = self._spends(plan)
+        with self._writing() as (connection, entries):
+            if chain_faults(entries):
+                raise BudgetRefusedError(
+                    "The ledger is not as it was written: what is spent is not known.", "`commons budget --verify` says where."
+                )
             registered = connection.execute(select(PLANS.c.hash).where(PLANS.c.hash == plan.hash)).scalar()
             if registered is None:
                 raise BudgetRefusedError("The plan is not registered.", "Register it with `commons plan`.")
-            entries = self._entries(connection)
             if any(e["plan"] == plan.hash and e["kind"] == "reserve" for e in entries):
                 raise BudgetRefusedError(
                     "A draw of this plan was begun: it is running now, or its answer is lost and its budget stays spent.",
                     "If nothing is running, register a superseding version; it spends from the quarter's reserve.",
                 )
             self._refuse_over_cap(entries, plan, rho, delta)
-            self._append(connection, "reserve", plan, rho, delta, "")
+            _append(connection, entries, "reserve", plan, rho=rho, delta=delta)
 
-    def _refuse_over_cap(self, entries: list[dict[str, Any]], plan: RegisteredPlan, rho: Fraction, delta: Fraction) -> None:
+    def _spends(self, plan: RegisteredPlan) -> tuple[Fraction, Fraction]:
+        rho, delta = _exact(plan.rho), _exact(plan.threshold_delta)
+        if not 0 < rho <= self._budget.quarter_rho or not 0 <= delta <= self._budget.quarter_threshold_delta:
+            raise BudgetRefusedError("A plan spends more than nothing, and no more than a quarter has.")
+        return rho, delta
+
+    def _store(self, plan: RegisteredPlan, answer: bytes) -> None:
+        with self._writing() as (connection, entries):
+            connection.execute(insert(ANSWERS).values(plan=plan.hash, body=answer))
+            _append(connection, entries, "answer", plan, answer=sha256_bytes(answer))
+
+    def _refuse_over_cap(self, entries: list[Entry], plan: RegisteredPlan, rho: Fraction, delta: Fraction) -> None:
         b, first, year = self._budget, plan.version == 1, Quarter.parse(plan.quarter).year
         quarter_entries = [e for e in entries if e["quarter"] == plan.quarter]
         same_part = [e for e in quarter_entries if (e["version"] == 1) == first]
@@ -193,8 +181,7 @@ class Ledger:
             ("the year", [e for e in entries if e["year"] == year], b.year_rho, b.year_threshold_delta, b.year_epsilon),
         )
         for scope, charged, rho_cap, delta_cap, epsilon_cap in scopes:
-            total_rho = sum((Fraction(e["rho"]) for e in charged), rho)
-            total_delta = sum((Fraction(e["delta"]) for e in charged), delta)
+            total_rho, total_delta = _sum(charged, "rho") + rho, _sum(charged, "delta") + delta
             over_epsilon = epsilon_cap is not None and self.epsilon(total_rho, total_delta) > epsilon_cap
             if total_rho > rho_cap or total_delta > delta_cap or over_epsilon:
                 raise BudgetRefusedError(
@@ -202,48 +189,21 @@ class Ledger:
                     "`commons budget` shows what is left.",
                 )
 
-    def _append(
-        self, connection: Connection, kind: str, plan: RegisteredPlan, rho: Fraction, delta: Fraction, answer: str
-    ) -> None:
-        last = connection.execute(select(ENTRIES.c.number, ENTRIES.c.hash).order_by(ENTRIES.c.number.desc()).limit(1)).first()
-        entry: dict[str, Any] = {
-            "number": (last[0] if last else 0) + 1,
-            "kind": kind,
-            "plan": plan.hash,
-            "quarter": plan.quarter,
-            "year": Quarter.parse(plan.quarter).year,
-            "version": plan.version,
-            "rho": str(rho),
-            "delta": str(delta),
-            "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "answer": answer,
-            "previous": last[1] if last else "",
-        }
-        connection.execute(insert(ENTRIES).values(**entry, hash=digest(entry)))
-
-    def _entries(self, connection: Connection) -> list[dict[str, Any]]:
-        return [dict(row) for row in connection.execute(select(ENTRIES).order_by(ENTRIES.c.number)).mappings()]
-
-    def entries(self) -> list[dict[str, Any]]:
+    def entries(self) -> list[Entry]:
         """All entries in order."""
         with self._engine.connect() as connection:
-            return self._entries(connection)
+            return _entries(connection)
+
+    def faults(self) -> list[Fault]:
+        """What of the hash chain, the plans and the stored answers is not as it was written."""
+        with self._reading() as connection:
+            plans = {row.hash: row.body for row in connection.execute(select(PLANS))}
+            answers = {row.plan: bytes(row.body) for row in connection.execute(select(ANSWERS))}
+            return faults(_entries(connection), plans, answers)
 
     def chain_holds(self) -> bool:
         """Whether the hash chain, every plan and every stored answer are as they were written."""
-        previous = ""
-        entries = self.entries()
-        for number, entry in enumerate(entries, start=1):
-            body = {name: value for name, value in entry.items() if name != "hash"}
-            if entry["number"] != number or entry["previous"] != previous or entry["hash"] != digest(body):
-                return False
-            previous = entry["hash"]
-        answered = {e["plan"]: e["answer"] for e in entries if e["kind"] == "answer"}
-        with self._engine.connect() as connection:
-            answers = {plan: sha256_bytes(body) for plan, body in connection.execute(select(ANSWERS.c.plan, ANSWERS.c.body))}
-            plans = connection.execute(select(PLANS.c.hash, PLANS.c.body)).all()
-        unchanged = all(RegisteredPlan.model_validate(body).hash == name for name, body in plans)
-        return answers == answered and unchanged and {p for p, _ in plans} == {e["plan"] for e in entries}
+        return not self.faults()
 
     def line(self, quarter: Quarter | None = None, year: int | None = None) -> BudgetLine:
         """What a quarter, or a year, has spent and has left."""
@@ -251,16 +211,22 @@ class Ledger:
         if (quarter is None) == (year is None):
             raise UsageError("Ask for a quarter or for a year.")
         charged = [e for e in self.entries() if (e["quarter"] == str(quarter) if quarter else e["year"] == year)]
-        rho = sum((Fraction(e["rho"]) for e in charged), Fraction(0))
-        first = sum((Fraction(e["rho"]) for e in charged if e["version"] == 1), Fraction(0))
-        delta = sum((Fraction(e["delta"]) for e in charged), Fraction(0))
+        answered = {e["plan"] for e in charged if e["kind"] == "answer"}
+        begun = [e for e in charged if e["plan"] not in answered]
+        first = [e for e in charged if e["version"] == 1]
+        rho, delta = _sum(charged, "rho"), _sum(charged, "delta")
+        epsilon = self.epsilon(rho, delta)
         return BudgetLine(
             scope=str(quarter or year),
             rho_spent=rho,
+            rho_reserved=_sum(begun, "rho"),
             rho_cap=b.quarter_rho if quarter else b.year_rho,
-            first_release_rho_left=b.first_release_rho - first if quarter else None,
-            reserve_rho_left=b.reserve_rho - (rho - first) if quarter else None,
-            epsilon_spent=self.epsilon(rho, delta),
+            first_release_rho_left=b.first_release_rho - _sum(first, "rho") if quarter else None,
+            reserve_rho_left=b.reserve_rho - rho + _sum(first, "rho") if quarter else None,
+            threshold_delta_spent=delta,
+            threshold_delta_cap=b.quarter_threshold_delta if quarter else b.year_threshold_delta,
+            epsilon_spent=epsilon,
+            epsilon_reserved=epsilon - self.epsilon(rho - _sum(begun, "rho"), delta - _sum(begun, "delta")),
             epsilon_cap=float(b.quarter_epsilon if quarter else b.year_epsilon),
             delta=float(b.delta),
             releases=sum(e["kind"] == "reserve" for e in charged),
@@ -278,16 +244,70 @@ class Ledger:
         return sorted({Quarter.parse(e["quarter"]) for e in self.entries()})
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        """One serialised write transaction: two processes cannot both win the last of a budget."""
+    def _writing(self) -> Iterator[tuple[Connection, list[Entry]]]:
+        """One serialised write transaction, and the ledger as it stands: two processes cannot both win the last of a budget.
+
+        An entry is numbered from what was read here, and numbers are unique: were there no lock, who read a ledger that has
+        moved on could still not append to it.
+        """
         with self._engine.connect() as connection:
             if self._engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("begin immediate")
+            else:  # a lock on the table would need the right to change it, which nobody has
+                connection.execute(text("select pg_advisory_xact_lock(hashtext('ledger'))"))
+            yield connection, _entries(connection)
+            connection.commit()  # left without, it is rolled back
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """The ledger at one moment, whatever is written meanwhile."""
+        with self._engine.connect() as connection:
+            if self._engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("begin")
             else:
-                connection.execute(text("lock table ledger in exclusive mode"))
-            try:
-                yield connection
-                connection.commit()
-            except BaseException:
-                connection.rollback()
-                raise
+                connection.execute(text("set transaction isolation level repeatable read"))
+            yield connection
+
+
+def _entries(connection: Connection) -> list[Entry]:
+    return [dict(row) for row in connection.execute(select(ENTRIES).order_by(ENTRIES.c.number)).mappings()]
+
+
+def _append(
+    connection: Connection,
+    entries: list[Entry],
+    kind: str,
+    plan: RegisteredPlan,
+    rho: Fraction = Fraction(0),
+    delta: Fraction = Fraction(0),
+    answer: str = "",
+) -> None:
+    entry: Entry = {
+        "number": len(entries) + 1,
+        "kind": kind,
+        "plan": plan.hash,
+        "quarter": plan.quarter,
+        "year": Quarter.parse(plan.quarter).year,
+        "version": plan.version,
+        "rho": str(rho),
+        "delta": str(delta),
+        "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "answer": answer,
+        "previous": entries[-1]["hash"] if entries else "",
+    }
+    connection.execute(insert(ENTRIES).values(**entry, hash=digest(entry)))
+
+
+def _sum(entries: list[Entry], column: str) -> Fraction:
+    return sum((Fraction(e[column]) for e in entries), Fraction(0))
+
+
+def _exact(number: str) -> Fraction:
+    exact: Fraction | None
+    try:
+        exact = Fraction(number)
+    except (ValueError, ZeroDivisionError):  # whose text quotes it
+        exact = None
+    if exact is None:
+        raise BudgetRefusedError("A plan's budget is an exact, finite number.")
+    return exact

@@ -73,6 +73,7 @@ class Detector:
         for start, end, digits in spelled_digit_runs(text):
             if len(digits) >= 6 and not self._helplines.is_number(digits):
                 found.append(Span(start, end, "PHONE_NUMBER", 0.7))
+        found.extend(Span(start, end, "URL", 0.9) for start, end in self._helplines.beside(text))
         return found
 
     def _by_model(self, views: Sequence[View], found: Sequence[Sequence[Span]], language: str) -> list[list[Span]]:

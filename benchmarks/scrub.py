@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,16 @@ SHARED = ROOT.parent / "shared" / "data"
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/anonymize")]
 
 Ranges = list[list[tuple[int, int]]]
+# Digits of lines that real conversations name, as groups; a list of its own, not the scrub's.
+HELPLINES = (
+    "988", "741741", "116 123", "13 11 14", "800 273 8255", "866 488 7386", "678 678", "833 456 4566", "85258", "50808", "45645",
+    "686868", "800 944 4773", "877 565 8860", "877 330 6366", "888 843 4564", "800 950 6264", "800 799 7233", "800 662 4357",
+)  # fmt: skip
+# In any usual way of writing, never as part of a word ("chat988") or of a longer group of digits ("503-988-4888").
 LINES = re.compile(
-    r"(?<!\d)(?:988|741741|116 123|13 11 14|1-800-273-8255|1-866-488-7386|678-?678|1-833-456-4566|85258|50808|45645|686868"
-    r"|1-800-944-4773|877-565-8860|877-330-6366|1-888-843-4564|800-950-6264|1-800-799-7233|1-800-662-4357)(?!\d)"
+    r"(?<![\w+])(?<!\d[.\-‐-―])(?<!\d\d\d )(?:1[ .\-‐-―])?(?P<digits>"
+    + "|".join(number.replace(" ", r"[ .\-‐-―]?") for number in HELPLINES)
+    + r")(?!\d|[.\-‐-―]\d| \d{4}(?!\d))"
 )
 PLACEHOLDER = re.compile(r"<(?:[A-Z_]+_\d+|DATE:\d{4}|DATE|AGE:90\+|AGE|WITHHELD)>")
 
@@ -141,6 +149,11 @@ def workers(texts: list[str], count: int) -> float:
     return float(seconds)
 
 
+def named(text: str) -> Counter[str]:
+    """How often each helpline stands in a text."""
+    return Counter("".join(filter(str.isdigit, line.group("digits"))) for line in LINES.finditer(text))
+
+
 def conversations(engine: Any, limit: int) -> dict[str, float]:
     """Redactions on real user turns, and helplines that stay."""
     from anonymize.scrub import Conversation
@@ -156,12 +169,13 @@ def conversations(engine: Any, limit: int) -> dict[str, float]:
     ]
     user = [(turn["text"], text) for turn, text in pairs if turn["role"] == "user"]
     words = sum(len(text.split()) for text, _ in user)
-    before = sum(len(LINES.findall(turn["text"])) for turn, _ in pairs)
-    after = sum(len(LINES.findall(text)) for _, text in pairs)
+    before = [named(turn["text"]) for turn, _ in pairs]
+    kept = [counted & named(text) for counted, (_, text) in zip(before, pairs, strict=True)]
     return {
         "redactions_per_1000_words": 1000 * sum(len(PLACEHOLDER.findall(text)) for _, text in user) / words,
-        "helplines_kept": after / before,
-        "withheld_share": sum(text == "<WITHHELD>" for _, text in pairs) / len(pairs),
+        "helplines_named": float(sum(counted.total() for counted in before)),
+        "helplines_kept": sum(counted.total() for counted in kept) / sum(counted.total() for counted in before),
+        "withheld_share": sum(text.startswith("<WITHHELD>") for _, text in pairs) / len(pairs),
         "conversations_read": float(len(chats)),
     }
 

@@ -1,6 +1,7 @@
 """What of the planted private values survived the scrub, and which helplines did not: from a pool's files and its truth."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from schemas.periods import Quarter
 from schemas.unit import unit_id
 
 Turns = dict[int, str]
+WITHHELD = "<WITHHELD>"
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Survival:
 def survival(root: Path, made: Path) -> Survival:
     """Compares the scrubbed records below `root` with the truth of the simulation in `made`.
 
-    A value survives where its text stands anywhere in the scrubbed turn. A helpline counts as kept where it still stands
-    in its turn; a turn that was withheld whole is counted apart.
+    A value survives where its text stands anywhere in the scrubbed turn. A helpline counts as kept where its number still stands
+    in its turn, a withheld turn too; where it does not and the turn was withheld, it is counted apart.
     """
     truth = json.loads((made / "truth.json").read_text(encoding="utf-8"))
     sent, scrubbed = _sent(made, truth), _scrubbed(root)
@@ -57,12 +59,18 @@ def survival(root: Path, made: Path) -> Survival:
     for key, turn, value, _ in _marks(truth["must_survive"], sent):
         text = scrubbed.get(key, {}).get(turn)
         if text is not None:
-            kept += value in text
-            withheld += text == "<WITHHELD>"
-            lost += value not in text and text != "<WITHHELD>"
+            stands = _stands(value, text)
+            kept += stands
+            withheld += not stands and text.startswith(WITHHELD)
+            lost += not stands and not text.startswith(WITHHELD)
     texts = [text for turns in scrubbed.values() for text in turns.values() if text]
-    masked = sum(text == "<WITHHELD>" for text in texts)
+    masked = sum(text.startswith(WITHHELD) for text in texts)
     return Survival(planted, survived, kept + lost + withheld, kept, withheld, len(seen), len(leaking), len(texts), masked)
+
+
+def _stands(number: str, text: str) -> bool:
+    """Whether a helpline's digits stand in a text as a number of their own, however they are parted."""
+    return re.search(r"(?<!\d)" + r"[ ./()‐-―-]{0,2}".join(re.findall(r"\d+", number)) + r"(?!\d)", text) is not None
 
 
 def _marks(marks: dict[str, Any], sent: dict[Any, Turns]) -> Iterator[tuple[Any, int, str, str]]:

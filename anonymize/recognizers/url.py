@@ -16,6 +16,7 @@ class ChatUrlRecognizer(PatternLayer):
     ENTITY = "URL"
     GATE = re.compile(r"\w\.\w|://")
     RULES = (
+        Rule(re.compile(r"(?<![\w+.-])[a-z][a-z0-9+.-]{1,20}://[^\s<>\"'\])]{1,500}(?<![.,;:!?])", re.IGNORECASE), 0.9),
         Rule(re.compile(r"\b(?:https?|ftp)\s?://[^\s<>\"'\])]{2,500}[^\s<>\"'\]).,;:!?]", re.IGNORECASE), 0.9),
         Rule(
             re.compile(

@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.drops import drop_of
 from flows.intake_steps import one_at_a_time
 from flows.pool import Pool
-from intake.drop import ANSWERS, RECEIPT_NAME, as_digest
+from intake.drop import ANSWERS, RECEIPT_NAME
 from schemas.errors import CommonsError
 
 _LISTED = 100_000
@@ -48,10 +48,9 @@ def _delivered(pool: Pool, company: str, moment: datetime, dry_run: bool) -> int
     removed = 0
     try:
         with drop_of(pool, company) as drop:
-            for entry in drop.entries(ANSWERS, _LISTED):
-                folder = f"{ANSWERS}/{entry.name}"
-                receipt = drop.look(f"{folder}/{RECEIPT_NAME}") if as_digest(entry.name) else None
-                if receipt is None or receipt.modified >= moment.timestamp():
+            for digest, receipt in drop.of_each(ANSWERS, RECEIPT_NAME, _LISTED).items():
+                folder = f"{ANSWERS}/{digest}"
+                if receipt.modified >= moment.timestamp():
                     continue
                 if not dry_run:
                     drop.remove(folder, [each.name for each in drop.entries(folder, _LISTED)])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intake.delivery import DeliveryError
-from intake.drop import ANSWERS, INCOMING, RECEIPT_NAME, Drop, as_digest
+from intake.drop import ANSWERS, INCOMING, RECEIPT_NAME, Drop
 from intake.sealing import MANIFEST_PART, PART_BYTES, PART_NAME, part_name, sealed_sizes, unseal
 
 if TYPE_CHECKING:
@@ -23,13 +23,8 @@ def arrivals(drop: Drop, limit: int) -> list[str]:
 
     A submission without its manifest is still being sent, and anything that is not named like one is left alone.
     """
-    names = sorted(each.name for each in drop.entries(INCOMING, LOOKED_AT) if each.is_folder and as_digest(each.name))
-    complete = []
-    for name in names:
-        manifest = drop.look(f"{INCOMING}/{name}/{MANIFEST_PART}")
-        if manifest is not None and manifest.is_file:
-            complete.append((manifest.modified, name))
-    return [name for _, name in sorted(complete)[:limit]]
+    complete = drop.of_each(INCOMING, MANIFEST_PART, LOOKED_AT)
+    return [name for _, name in sorted((manifest.modified, name) for name, manifest in complete.items())[:limit]]
 
 
 def clear_leftovers(drop: Drop, accepted: Collection[str]) -> None:

@@ -41,6 +41,12 @@ class Drop(ABC):
     def entries(self, folder: str, most: int) -> list[Entry]:
         """What lies in a folder, at most `most` of it, in no order; nothing where the folder is none, or a link."""
 
+    def of_each(self, folder: str, name: str, most: int) -> dict[str, Entry]:
+        """By digest, the file of this name in each submission's folder below a folder, of which at most `most` are looked at."""
+        digests = [each.name for each in self.entries(folder, most) if each.is_folder and as_digest(each.name)]
+        found = {digest: self.look(f"{folder}/{digest}/{name}") for digest in digests}
+        return {digest: entry for digest, entry in found.items() if entry is not None and entry.is_file}
+
     @abstractmethod
     def look(self, path: str) -> Entry | None:
         """One entry, or None; a link is neither a file nor a folder."""

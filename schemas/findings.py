@@ -43,7 +43,7 @@ _ALL = [
     ("E109", "attestation false", "One of the three attestations is false.", "Send only data for which all three hold."),
     ("E110", "period not understood", "The period is not a quarter, month, ISO week or day.", "Write it like 2026Q3, 2026-07, 2026-W31 or 2026-07-30."),
     ("E111", "tier not taken yet", "tier is `aggregates`, which the pool does not take yet.", "Send records, or wait for that tier."),
-    ("E112", "over the size limits", "The submission, a file or a cell is larger than the limits.", "Split the export into several submissions."),
+    ("E112", "over the limits of size or time", "The submission, a file or a cell is larger than the limits, or takes longer to read than one submission is given.", "Split the export into several submissions."),
     ("E113", "too many records quarantined", "More than the permitted share of records broke the contract, or most of the first 20,000.", "Correct the records that the other findings name, then send the whole again."),
     ("E114", "submission id used before", "Another submission with this id and other content was accepted.", "Choose a new submission_id; corrections are records of their own."),
     ("E115", "second pseudonym key in a quarter", "Another pseudonym_key_id was accepted for the same quarter: it would split users.", "Use one pseudonym key a quarter. Where it was lost, withdraw what was sent under it, then send again."),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from stores import COMPANIES, Store, free_port
 
-from intake import store_errors
+from intake import store_errors, store_s3
 from intake.arrival import answer, arrivals, clear
 from intake.drop import Drop, open_drop
 from schemas.errors import TransportError, UsageError
@@ -102,14 +102,70 @@ def test_pages_of_an_s3_store_are_followed_to_the_limit(store_of: Callable[[str]
     with store.person("alder"), open_drop(store.url("alder")) as drop:
         for number in range(7):
             drop.write(f"in/{number}", b"")
-        from intake import store_s3
-
         whole, store_s3._PAGE = store_s3._PAGE, 3
         try:
             assert len(drop.entries("in", 100)) == 7
             assert len(drop.entries("in", 5)) == 5
         finally:
             store_s3._PAGE = whole
+
+
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is asked of an S3 server from now on."""
+    asked, call = list[str](), store_s3.S3Drop._call
+
+    def counted(self: store_s3.S3Drop, method: str, **named: object) -> object:
+        asked.append(method)
+        return call(self, method, **named)
+
+    monkeypatch.setattr(store_s3.S3Drop, "_call", counted)
+    return asked
+
+
+def test_an_s3_drop_full_of_submissions_is_listed_and_not_asked_for_each(
+    store_of: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_of("s3")
+    complete = [f"{number:x}" * 64 for number in range(2, 14, 2)]
+    with store.person("alder"), open_drop(store.url("alder")) as drop:
+        drop.write("in/.sending-0123", b"x")
+        for number in range(14):
+            digest = f"{number:x}" * 64
+            for part in range(9 if number == 4 else 2):
+                drop.write(f"in/{digest}/00000-{part:05d}.age", b"x")
+            if digest in complete:
+                drop.write(f"in/{digest}/manifest.json.age", b"x" * number)
+                drop.write(f"in/{digest}/notes", b"x")
+        drop.write(f"in/{'F' * 64}/manifest.json.age", b"x")
+        for page in (1, 2, 3, 5, 7, 1_000):
+            monkeypatch.setattr(store_s3, "_PAGE", page)
+            monkeypatch.setattr(store_s3, "_FOLDERS_A_PAGE", 1)
+            found = drop.of_each("in", "manifest.json.age", 1_000)
+            assert {digest: entry.size for digest, entry in found.items()} == {d: int(d[0], 16) for d in complete}
+        asked = calls(monkeypatch)
+        assert arrivals(drop, 100) == [d for _, d in sorted((found[d].modified, d) for d in complete)]
+        assert asked == ["list_objects_v2"]
+        assert list(drop.of_each("in", "manifest.json.age", 4)) == complete[:1]  # .sending, 0, 1 and 2
+        monkeypatch.setattr(store_s3, "_PAGE", 1)
+        monkeypatch.setattr(store_s3, "_FOLDERS_A_PAGE", 2)
+        asked.clear()
+        drop.of_each("in", "manifest.json.age", 30)
+        assert len(asked) == 15
+
+
+def test_a_submission_of_very_many_parts_costs_two_pages(
+    store_of: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_of("s3")
+    with store.person("alder"), open_drop(store.url("alder")) as drop:
+        for part in range(40):
+            drop.write(f"in/{DIGEST}/00000-{part:05d}.age", b"x")
+        drop.write(f"in/{DIGEST}/manifest.json.age", b"x")
+        drop.write(f"in/{'c' * 64}/manifest.json.age", b"x")
+        monkeypatch.setattr(store_s3, "_PAGE", 5)
+        asked = calls(monkeypatch)
+        assert sorted(arrivals(drop, 100)) == [DIGEST, "c" * 64]
+        assert asked == ["list_objects_v2"] * 2
 
 
 @pytest.mark.parametrize("kind", ["s3", "sftp"])

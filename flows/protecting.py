@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flows.roles import Protection, Role, Roles
+from flows.state import all_tables
 from schemas.errors import UsageError
 
-READS_A_RELEASE = ("plans", "ledger", "answers", "releases", "checks", "signoffs")
-"""What an approver reads: the plan, what was spent, the stored answer, its checks and who has signed."""
+READS_A_RELEASE = ("plans", "ledger", "answers", "releases", "checks", "signoffs", "alembic_version")
+"""What an approver reads: the plan, what was spent, the stored answer, its checks and who has signed; and the version."""
 
 
 def account_commands(roles: Roles, protections: Iterable[Protection], companies: tuple[str, ...]) -> list[list[str]]:
@@ -138,21 +139,20 @@ def acting_role(roles: Roles, companies: tuple[str, ...]) -> Role | None:
 
 def state_tables() -> list[str]:
     """Names of all tables of the state database."""
-    from aggregate.ledger import METADATA as LEDGER
-    from flows.purging import METADATA as PURGING
-    from intake.catalogue import METADATA as CATALOGUE
-    from publish.store import metadata as release
-
-    return sorted(name for each in (LEDGER, PURGING, CATALOGUE, release) for name in each.tables)
+    return sorted(["alembic_version", *(name for each in all_tables() for name in each.tables)])
 
 
 def grants(roles: Roles, tables: Iterable[str], schema: str = "public") -> list[str]:
     """SQL that gives each role of the matrix its rights on the state database in PostgreSQL, and nobody else any.
 
-    The operator reads and writes all, and creates tables. Approvers read releases, add a sign-off and move a release on:
-    unlike with SQLite, nothing else.
+    The tables are their owner's, who runs `commons migrate`. The operator reads and adds, and changes only what has a state.
+    Approvers read releases, add a sign-off and move a release on: unlike with SQLite, nothing else.
     """
-    row, listed = roles.matrix["state"], ", ".join(f'{schema}."{name}"' for name in sorted(tables))
+
+    def of(*names: str) -> str:
+        return ", ".join(f'{schema}."{name}"' for name in sorted(names))
+
+    row, listed = roles.matrix["state"], of(*tables)
     lines = [
         f"REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;",
         f"REVOKE ALL ON {listed} FROM PUBLIC;",
@@ -161,17 +161,19 @@ def grants(roles: Roles, tables: Iterable[str], schema: str = "public") -> list[
         name = _quoted(roles.accounts.of(role))
         if role is Role.OPERATOR and right == "write":
             lines += [
-                f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {name};",
-                f"GRANT SELECT, INSERT, UPDATE ON {listed} TO {name};",
+                f"GRANT USAGE ON SCHEMA {schema} TO {name};",
+                f"GRANT SELECT ON {listed} TO {name};",
+                f"GRANT INSERT ON {of(*(table for table in tables if table != 'alembic_version'))} TO {name};",
+                f"GRANT UPDATE ON {of('releases', 'submissions')} TO {name};",
+                f"GRANT DELETE ON {of('checks')} TO {name};",  # made anew until the release is approved
                 f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {name};",
             ]
         elif right in ("read", "write"):
-            reads = ", ".join(f'{schema}."{table}"' for table in READS_A_RELEASE)
-            lines += [f"GRANT USAGE ON SCHEMA {schema} TO {name};", f"GRANT SELECT ON {reads} TO {name};"]
+            lines += [f"GRANT USAGE ON SCHEMA {schema} TO {name};", f"GRANT SELECT ON {of(*READS_A_RELEASE)} TO {name};"]
             if right == "write":
                 lines += [
-                    f'GRANT INSERT ON {schema}."signoffs" TO {name};',
-                    f'GRANT UPDATE (state) ON {schema}."releases" TO {name};',
+                    f"GRANT INSERT ON {of('signoffs')} TO {name};",
+                    f"GRANT UPDATE (state) ON {of('releases')} TO {name};",
                 ]
     return lines
 

@@ -5,27 +5,30 @@ import gc
 import io
 import json
 import os
-import pwd
 import shutil
-import socket
 import sqlite3
 import stat
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from postgres_server import OWNER
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
 
 from cli.main import run
 from flows.pool import packaged_config
-from flows.protecting import account_commands, grants, protect
+from flows.protecting import account_commands, grants, protect, state_tables
 from flows.roles import Place, Protection, Role, Roles, load_roles, places, protections
 from schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from postgres_server import Server
 
 COMPANIES = ("alder", "birch")
 NUMBERS = {
@@ -429,7 +432,10 @@ def test_an_approver_who_tampers_with_the_state_is_seen(checked: Protected) -> N
             for statement in statements:
                 connection.execute(statement)
 
-    assert can(checked, "privacy", partial(sql, "update ledger set rho = '0'"))
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        sql("update ledger set rho = '0'")
+    # Whoever may write the file may take away what refuses it.
+    assert can(checked, "privacy", partial(sql, "drop trigger ledger_no_update", "update ledger set rho = '0'"))
     assert commons(checked, "operator", "budget", "--verify")[0] == 14
     forged = (
         "insert into signoffs (quarter, version, role, person, signed_at, signature) values "
@@ -451,115 +457,86 @@ def test_an_approver_who_tampers_with_the_state_is_seen(checked: Protected) -> N
 # The same roles in PostgreSQL.
 
 
-def _postgres_folder() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return found[-1].parent if found else None
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Any]:
-    """A server of this test's own on a socket in its own folder; runs SQL as a role and gives the exit code."""
-    binaries = _postgres_folder()
-    if os.geteuid() != 0 or binaries is None:
-        pytest.skip("needs root and a PostgreSQL server")
+def tried(server: "Server", database: str, role: str, *statements: str) -> str:
+    """Runs statements as a role, each committed; empty, or what the server said to the first that failed."""
+    engine = create_engine(server.url(database, role), isolation_level="AUTOCOMMIT")
     try:
-        server_account = pwd.getpwnam("postgres")  # initdb asks for an account with a name
-    except KeyError:
-        server_account = pwd.getpwnam("nobody")
-    uid, gid = server_account.pw_uid, server_account.pw_gid
-    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-    os.chown(folder, uid, gid)
-    account = {"user": uid, "group": gid, "extra_groups": [], "cwd": folder, "capture_output": True, "check": True}
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": str(folder)}
-    server = None
-    try:
-        initdb = [binaries / "initdb", "-D", folder / "data", "-A", "trust", "-U", "owner", "-N"]
-        subprocess.run(initdb, env=environment, **account)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        server = subprocess.Popen(
-            [binaries / "postgres", "-D", folder / "data", "-k", folder, "-p", str(port), "-c", "listen_addresses="],
-            user=uid, group=gid, extra_groups=[], cwd=folder, env=environment,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-
-        def run(role: str, sql: str) -> subprocess.CompletedProcess[str]:
-            command = [
-                binaries / "psql",
-                "-h",
-                folder,
-                "-p",
-                str(port),
-                "-U",
-                role,
-                "-d",
-                "postgres",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-qAt",
-            ]
-            return subprocess.run([*command, "-c", sql], capture_output=True, text=True, check=False, env=environment, timeout=60)
-
-        ready = [binaries / "pg_isready", "-h", folder, "-p", str(port), "-t", "60"]
-        for _ in range(200):
-            if subprocess.run(ready, capture_output=True, check=False).returncode == 0:
-                break
-            assert server.poll() is None
-        yield run
+        with engine.connect() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+    except DBAPIError as error:
+        return str(error.orig)
     finally:
-        if server is not None:
-            server.terminate()
-            server.wait(30)
-        shutil.rmtree(folder)
+        engine.dispose()
+    return ""
 
 
-def test_the_grants_hold_on_a_real_server(postgres: Any) -> None:
-    from sqlalchemy.dialects import postgresql
-    from sqlalchemy.schema import CreateTable
-
-    from aggregate.ledger import METADATA as LEDGER
-    from flows.protecting import state_tables
-    from flows.purging import METADATA as PURGING
-    from intake.catalogue import METADATA as CATALOGUE
-    from publish.store import metadata as release
-
-    for each in (LEDGER, PURGING, CATALOGUE, release):
-        for table in each.sorted_tables:
-            done = postgres("owner", str(CreateTable(table).compile(dialect=postgresql.dialect())))
-            assert done.returncode == 0, done.stderr
+@pytest.fixture
+def granted(postgres: "Server", migrated: str) -> Iterator[str]:
+    """A state database with the roles' grants."""
     roles = load_roles(packaged_config("roles.toml"))
     for role in Role:
-        assert postgres("owner", f'create role "commons-{role}" login').returncode == 0
-    for statement in grants(roles, state_tables()):
-        done = postgres("owner", statement)
-        assert done.returncode == 0, (statement, done.stderr)
+        tried(postgres, "postgres", OWNER, f'create role "commons-{role}" login')
+    database = postgres.new_database(migrated)
+    assert tried(postgres, database, OWNER, *grants(roles, state_tables())) == ""
+    yield database
+
+
+LEDGER_DEEDS = (
+    "update ledger set rho = '0'", "delete from ledger", "truncate ledger", "update answers set body = ''", "delete from answers",
+    "update plans set version = 9", "delete from plans", "drop table ledger", "drop trigger append_only on ledger",
+    "alter table ledger disable trigger all", "drop function append_only cascade", "update alembic_version set version_num = ''",
+)  # fmt: skip
+
+
+def test_the_grants_hold_on_a_real_server(postgres: "Server", granted: str) -> None:
     signs = "insert into signoffs values ('2026Q1', 1, '{0}', '{0}', 'now', 's')"
     moves = "update releases set state = 'approved'"
     may = {
         "operator": ["select * from submissions", "insert into checks values ('2026Q1', 1, 'a', 1, true, true, '')", moves,
-                     "select * from ledger", "create table more (a int)", "insert into intake_audit (at, digest, company, decision, counts) values (now(), '', '', '', '{}')"],
+                     "delete from checks", "select * from ledger", "insert into intake_audit (at, digest, company, decision, counts) values (now(), '', '', '', '{}')"],
         "privacy": [f"select * from {name}" for name in ("plans", "ledger", "answers", "releases", "checks", "signoffs")] + [signs.format("privacy"), moves],
         "clinical": [signs.format("clinical"), moves, "select * from answers"],
     }  # fmt: skip
     may_not = {
-        "operator": ["delete from ledger", "drop table ledger", "truncate signoffs"],
-        "privacy": ["select * from submissions", "select * from intake_audit", "select * from purges", "update ledger set rho = '0'", "insert into ledger select * from ledger",
-                    "delete from signoffs", "update signoffs set signature = ''", "update releases set tables_digest = ''", "update answers set body = ''",
-                    "create table other (a int)", "insert into checks select * from checks", "delete from releases"],
+        "operator": [*LEDGER_DEEDS, "truncate signoffs", "create table more (a int)", "update signoffs set signature = ''", "delete from purges"],
+        "privacy": [*LEDGER_DEEDS, "select * from submissions", "select * from intake_audit", "select * from purges", "insert into ledger select * from ledger",
+                    "insert into plans select * from plans", "insert into answers select * from answers", "delete from signoffs", "update signoffs set signature = ''",
+                    "update releases set tables_digest = ''", "create table other (a int)", "insert into checks select * from checks", "delete from releases"],
         **{role: ["select * from releases", "select * from submissions", signs.format(role), moves] for role in ("company", "reviewer", "researcher")},
     }  # fmt: skip
     may_not["clinical"] = may_not["privacy"]
     for role, statements in may.items():
         for statement in statements:
-            done = postgres(f"commons-{role}", statement)
-            assert done.returncode == 0, (role, statement, done.stderr)
+            assert tried(postgres, granted, f"commons-{role}", statement) == "", (role, statement)
     for role, statements in may_not.items():
         for statement in statements:
-            done = postgres(f"commons-{role}", statement)
-            assert done.returncode != 0, (role, statement)
+            said = tried(postgres, granted, f"commons-{role}", statement)
             denied = ("permission denied", "must be owner", "does not exist")  # without the schema a table is not even seen
-            assert any(reason in done.stderr for reason in denied), done.stderr
-    opened = 'grant usage on schema public to "commons-researcher"; grant select on submissions to "commons-researcher"'
-    assert postgres("owner", opened).returncode == 0
-    assert postgres("commons-researcher", "select * from submissions").returncode == 0  # a wrong grant would be seen
+            assert any(reason in said for reason in denied), (role, statement, said)
+    opened = ('grant usage on schema public to "commons-researcher"', 'grant select on submissions to "commons-researcher"')
+    assert tried(postgres, granted, OWNER, *opened) == ""
+    assert tried(postgres, granted, "commons-researcher", "select * from submissions") == ""  # a wrong grant would be seen
+
+
+def test_the_operator_spends_under_its_grants_and_an_approver_cannot(postgres: "Server", granted: str) -> None:
+    from pooled import privacy, registered
+
+    from aggregate.ledger import Ledger
+    from aggregate.mechanisms.conversion import epsilon_of
+    from flows.state import open_state
+
+    def ledger_of(role: str) -> Ledger:
+        return Ledger(open_state(postgres.url(granted, f"commons-{role}")), privacy().budget, epsilon_of)
+
+    plan, operator, approver = registered(), ledger_of("operator"), ledger_of("privacy")
+    for attempt in (lambda: approver.register(plan), lambda: approver._store(plan, b"x")):
+        with pytest.raises(DBAPIError, match="permission denied"):
+            attempt()
+    operator.register(plan)
+    with pytest.raises(DBAPIError, match="permission denied"):
+        approver.answer_once(plan, lambda: b"noise")
+    assert operator.answer_once(plan, lambda: b"noise") == approver.stored_answer(plan.hash) == b"noise"
+    assert operator.faults() == approver.faults() == []
+    # Only the tables' owner can take away what refuses a change, and even then it is refused until that is done.
+    assert "append-only" in tried(postgres, granted, OWNER, "update ledger set rho = '0'")

@@ -87,7 +87,7 @@ def _questions(pool: Pool) -> dict[str, object]:
 
 
 def _new_plan(pool: Pool, quarter: Quarter, planner: str, existing: RegisteredPlan | None, reason: str) -> RegisteredPlan:
-    companies = sorted({submission.company for submission in pool.catalogue.accepted(quarter)})
+    companies = pool.catalogue.contributors(quarter)
     registered = [pool.registry.companies[name] for name in companies if name in pool.registry.companies]
     if not companies or len(registered) < len(companies):
         raise UsageError(f"No registered company has accepted records of {quarter}.", "`commons status` shows what came in.")

@@ -168,8 +168,7 @@ def scrubbed_records(pool: Pool, quarter: Quarter, until: str = "") -> ScrubbedR
     found = list(parts(pool, quarter, until))
     if any(not part.target.exists() for part in found):
         raise ScrubStoppedError("Accepted records of the quarter are not scrubbed yet.", "Run `commons ingest`.")
-    companies = sorted({submission.company for submission in _accepted(pool, quarter, until)})
-    return ScrubbedRecords(quarter, tuple(_by_company(pool, found)), tuple(companies))
+    return ScrubbedRecords(quarter, tuple(_by_company(pool, found)), tuple(pool.catalogue.contributors(quarter, until)))
 
 
 def _by_company(pool: Pool, found: list[Part]) -> Iterator[EncryptedFiles]:

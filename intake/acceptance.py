@@ -187,7 +187,7 @@ def _take_in(
                 return _refuse(door, report, company, now)
             key = door.keep_key(quarter, company, door.key_at_rest(quarter, company))
             kept = parts.finish(settlement.left_out(), key)
-            withdraws = settlement.withdrawn_submissions()
+            withdraws, kinds = settlement.withdrawn_submissions(), settlement.sound_by_kind()
     except NoLongerHeldError:
         report.add(Finding("E117"), door.limits)
         return _refuse(door, report, company, now)
@@ -196,7 +196,7 @@ def _take_in(
         return _refuse(door, report, company, now)
     if kept > report.accepted:
         raise InternalError("More rows were written than were accepted.")
-    return _accept(door, report, read, quarter, parts.folder, withdraws, now)
+    return _accept(door, report, read, quarter, parts.folder, withdraws, kinds, now)
 
 
 def _fetched(folder: Path, number: int) -> Path:
@@ -301,11 +301,12 @@ def _accept(
     quarter: Quarter,
     parts: Path,
     withdraws: set[str],
+    kinds: Mapping[str, int],
     now: datetime,
 ) -> IntakeResult:
     if quarter in door.measured:
         report.add(Finding("W303"), door.limits)
-    receipt = make_receipt(door.signing_key, "accepted", read.manifest.company, read.digest, report, now)
+    receipt = make_receipt(door.signing_key, "accepted", read.manifest.company, read.digest, report, now, kinds)
     row = AcceptedSubmission(
         digest=read.digest,
         company=read.manifest.company,

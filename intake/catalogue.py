@@ -81,6 +81,21 @@ class AcceptedSubmission:
     status: str
     receipt: dict[str, Any]
 
+    @property
+    def withdrawals(self) -> int:
+        """Accepted rows that take something back."""
+        return int(self.receipt.get("withdrawals", 0))
+
+    @property
+    def corrections(self) -> int:
+        """Accepted records that stand in the place of earlier ones."""
+        return int(self.receipt.get("corrections", 0))
+
+    @property
+    def records(self) -> int:
+        """Accepted records, new ones and corrections."""
+        return int(self.receipt["accepted"]) - self.withdrawals
+
 
 class Catalogue:
     """Reads and writes the catalogue. Each method is one transaction."""
@@ -118,6 +133,14 @@ class Catalogue:
         with self._engine.connect() as connection:
             rows = connection.execute(query.order_by(SUBMISSIONS.c.company, SUBMISSIONS.c.submission_id)).mappings().all()
         return [_accepted(row) for row in rows]
+
+    def contributors(self, quarter: Quarter, until: str = "") -> list[str]:
+        """Companies of which any record of a quarter was accepted (`until` a UTC moment, where one is given), in order.
+
+        An empty submission, or one of withdrawals or repetitions alone, makes nobody a contributor.
+        """
+        accepted = self.accepted(quarter)
+        return sorted({s.company for s in accepted if s.records and (not until or s.receipt["received_at"] <= until)})
 
     def taken_in(self, quarter: Quarter, company: str) -> list[AcceptedSubmission]:
         """Every submission that was ever accepted, withdrawn ones too: what was withdrawn is kept until its time is over."""

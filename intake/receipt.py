@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from intake.validation import ValidationReport
@@ -10,9 +11,18 @@ from schemas.signing import decode_key, encode_key, public_key, sign, verify
 
 
 def make_receipt(
-    signing_key: bytes, decision: str, company: str, digest: str, report: ValidationReport, at: datetime
+    signing_key: bytes,
+    decision: str,
+    company: str,
+    digest: str,
+    report: ValidationReport,
+    at: datetime,
+    kinds: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """A receipt over counts and codes, signed by the pool. `company` is a registered id or empty."""
+    """A receipt over counts and codes, signed by the pool. `company` is a registered id or empty.
+
+    `kinds` tells how many of the accepted rows are of which kind (as `RowFacts` has it).
+    """
     body: dict[str, Any] = {
         "decision": decision,
         "company": company,
@@ -21,6 +31,8 @@ def make_receipt(
         "quarter": str(report.quarter or ""),
         "records": report.records,
         "accepted": report.accepted if decision == "accepted" else 0,
+        "corrections": kinds.get("correction", 0),
+        "withdrawals": sum(kinds.get(scope, 0) for scope in ("record", "user", "submission")),
         "quarantined": report.quarantined,
         "findings": dict(sorted(report.counts.items())),
         "received_at": at.strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -125,6 +125,10 @@ class Settlement:
         for (number,) in self._database.execute("select n from rows where problem is not null or kind = 'submission' order by n"):
             yield number
 
+    def sound_by_kind(self) -> dict[str, int]:
+        """How many rows of each kind have no problem."""
+        return dict(self._database.execute("select kind, count(*) from rows where problem is null group by kind"))
+
     def withdrawn_submissions(self) -> set[str]:
         """Ids of the submissions that sound rows withdraw."""
         found = self._database.execute("select distinct target from rows where kind = 'submission' and problem is null")

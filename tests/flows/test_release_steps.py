@@ -1,6 +1,7 @@
 """The steps of a release as plain functions: who may do what, what may be repeated, what a new version costs."""
 
 import shutil
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from flows.release_steps import (
     publish_release,
 )
 from flows.scrubbing import pending_parts, scrub_parts, scrubbed_records
+from intake.catalogue import AcceptedSubmission
 from intake.sealing import recipient_of
 from publish.path import State
 from publish.store import state_of
@@ -89,6 +91,23 @@ def test_only_an_operator_plans_and_only_a_closed_quarter(pool: Pool) -> None:
         make_plan(pool, Quarter.of(datetime.now().astimezone()), key(pool, "olga"))
     with pytest.raises(UsageError, match="No registered company"):
         make_plan(pool, Quarter(2025, 1), key(pool, "olga"))
+
+
+def test_a_company_without_a_record_is_no_contributor(pool: Pool) -> None:
+    """An empty submission of a fourth company would have lifted the pool over the company rule's minimum."""
+    registry = pool.root / "config" / "companies.toml"
+    registry.write_text(
+        f'{registry.read_text()}\n[[company]]\nid = "empty"\nagreement_id = "agr-empty-1"\nsynthetic = true\n'
+        f'[[company.key]]\nkey_id = "empty-1"\npublic_key = "{encode_key(public_key(new_private_key()))}"\n'
+        "valid_from = 2026-01-01\nvalid_until = 2027-12-31\n"
+    )
+    pool = Pool(pool.root)
+    receipt = {"accepted": 0, "quarantined": 0, "received_at": "2026-04-01T00:00:00Z"}
+    row = AcceptedSubmission("e" * 64, "empty", "s", QUARTER, "k", 0, 0, "accepted", receipt)
+    pool.catalogue.add(row, set(), Counter())
+    plan = make_plan(pool, QUARTER, key(pool, "olga"))
+    assert (plan.contributors, scrubbed_records(pool, QUARTER).companies) == (3, ("alder", "birch", "cedar"))
+    assert measure_release(pool, QUARTER).plan == plan
 
 
 def test_steps_out_of_order_are_refused(pool: Pool) -> None:

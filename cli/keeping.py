@@ -144,6 +144,9 @@ def shifts(quarter: str, *, company: str = "", every: bool = False, root: Root =
         return ExitCode.DONE
     for each in found:
         shown = [shift for shift in each.shifts if every or shift.alarm]
+        if not each.quarters_before:
+            say(f"{each.company}: no earlier quarter of its own is held, so there is nothing yet to compare this one with.")
+            continue
         say(f"{each.company}: {sum(s.alarm for s in each.shifts)} alarms, against {each.quarters_before} earlier quarters")
         columns = ("dimension", "alarm", "cell", "now", "before", "change", "G", "degrees", "p")
         rows = (

@@ -47,9 +47,11 @@ def ingest(*, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
     if json:
         print_json(result)
     else:
-        columns = ("company", "quarter", "decision", "records", "accepted", "quarantined", "findings")
-        rows = ([*(s[c] for c in columns[:-1]), ", ".join(f"{k} × {n}" for k, n in s["findings"].items())] for s in submissions)
-        print_table("", columns, rows)
+        columns = ("company", "digest", "quarter", "decision", "records", "accepted", "quarantined", "findings")
+        cells = ({**s, "digest": s["digest"][:16]} for s in submissions)  # as the company's own `commons status` shows it
+        rows = ([*(s[c] for c in columns[:-1]), ", ".join(f"{k} × {n}" for k, n in s["findings"].items())] for s in cells)
+        if submissions:
+            print_table("", columns, rows)
         say("scrubbed: {records} records, {turns} turns, {characters} characters".format(**result["scrub"]))
     if any(s["decision"] == "refused" for s in submissions):
         return ExitCode.SUBMISSION_REFUSED
@@ -176,13 +178,20 @@ def pool_status(root: Path, json: bool) -> int:
     if json:
         print_json(found)
         return ExitCode.DONE
-    columns = ("quarter", "company", "submissions", "records", "quarantined", "scrubbed")
-    print_table("Submissions", columns, ([row[c] for c in columns] for row in found["submissions"]))
-    columns = ("quarter", "version", "state", "checks", "signed", "missing")
-    print_table("Releases", columns, ([row[c] for c in columns] for row in found["releases"]))
-    print_table("Waiting in the drops", ("company", "submissions"), found["waiting"].items())
-    if found["missed"]:
-        print_table("Exports that did not come", ("company", "due", "last"), (row.values() for row in found["missed"]))
+    waiting = [{"company": company, "submissions": number} for company, number in found["waiting"].items() if number]
+    shown = [
+        ("Submissions", found["submissions"]),
+        ("Refused", found["refused"]),
+        ("Waiting in the drops", waiting),
+        ("Exports that did not come", found["missed"]),
+        ("Purged", found["purged"]),
+        ("Releases", found["releases"]),
+    ]
+    for title, rows in shown:
+        if rows:
+            print_table(title, tuple(rows[0]), (tuple(row.values()) for row in rows))
+    if not any(rows for _, rows in shown):
+        say("Nothing has come in yet.")
     if found["not_enforced"]:
         say("THIS HOST DOES NOT ENFORCE, where hostile files are read: " + ", ".join(found["not_enforced"]) + ".")
     return ExitCode.DONE

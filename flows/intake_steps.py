@@ -45,7 +45,7 @@ def take_in_submission(pool: Pool, company: str, digest: str) -> dict[str, Any]:
     with one_at_a_time(pool), drop_of(pool, company) as drop:
         clear_staging(pool.door)
         if drop.look(f"{INCOMING}/{digest}/{MANIFEST_PART}") is None:
-            nothing = {"quarter": "", "records": 0, "accepted": 0, "quarantined": 0, "findings": {}}
+            nothing = {"digest": digest, "quarter": "", "records": 0, "accepted": 0, "quarantined": 0, "findings": {}}
             return {"decision": "answered by another run", "company": company, **nothing}
         delivery = DropDelivery(drop, digest, pool.identities)
         result = _refused_at_the_door(pool.door, delivery, company, digest) or take_in(delivery, pool.door)
@@ -54,6 +54,7 @@ def take_in_submission(pool: Pool, company: str, digest: str) -> dict[str, Any]:
     told = {
         "decision": result.decision,
         "company": company,
+        "digest": digest,
         "quarter": result.receipt["quarter"],
         "records": result.report.records,
         "accepted": result.receipt["accepted"] if result.decision == "accepted" else 0,

@@ -133,6 +133,18 @@ def interrupted(pool: Pool) -> list[Holding]:
     return [Holding(*place) for place, event in sorted(last.items()) if event == "begun"]
 
 
+def purges(pool: Pool) -> list[dict[str, str]]:
+    """What was purged, in order, and when and by whom."""
+    METADATA.create_all(pool.engine)
+    done = select(PURGES).where(PURGES.c.event == "done").order_by(PURGES.c.number)
+    with pool.engine.connect() as connection:
+        rows = connection.execute(done).mappings().all()
+    return [
+        {"at": f"{row['at']:%Y-%m-%d %H:%M}", **{name: row[name] for name in ("by", "room", "quarter", "company")}}
+        for row in rows
+    ]
+
+
 def _purge(pool: Pool, holding: Holding, by: str) -> Shown:
     files, keys = _files(pool, holding.place), pool.keys_at_rest
     own = keys.readable().get(holding.place)

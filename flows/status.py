@@ -6,6 +6,7 @@ from typing import Any
 
 from flows.drops import waiting_by_company
 from flows.pool import Pool
+from flows.purging import purges
 from flows.scrubbing import parts
 from intake.registry import missed
 from intake.sandbox.reader import enforced_limits
@@ -14,6 +15,8 @@ from publish.store import states, stored_checks, stored_signoffs
 from schemas.errors import CommonsError, UsageError
 from schemas.periods import Quarter
 
+_COUNTED = ("submissions", "records", "corrections", "withdrawals", "quarantined")
+
 
 def pool_status(pool: Pool) -> dict[str, Any]:
     """Counts and states, for the operator. No private value."""
@@ -21,6 +24,8 @@ def pool_status(pool: Pool) -> dict[str, Any]:
         "waiting": _waiting(pool),
         "missed": _missed(pool),
         "submissions": _submissions(pool),
+        "refused": _refused(pool),
+        "purged": purges(pool),
         "releases": _releases(pool),
         "not_enforced": [name for name, held in enforced_limits().items() if not held],
     }
@@ -52,12 +57,14 @@ def _waiting(pool: Pool) -> dict[str, int | str]:
 
 
 def _submissions(pool: Pool) -> list[dict[str, Any]]:
-    rows: dict[tuple[str, str], dict[str, Any]] = defaultdict(lambda: {"submissions": 0, "records": 0, "quarantined": 0})
+    rows: dict[tuple[str, str], dict[str, Any]] = defaultdict(lambda: dict.fromkeys(_COUNTED, 0))
     accepted = pool.catalogue.accepted()
     for submission in accepted:
         row = rows[str(submission.quarter), submission.company]
         row["submissions"] += 1
-        row["records"] += submission.receipt["accepted"]
+        row["records"] += submission.records - submission.corrections
+        row["corrections"] += submission.corrections
+        row["withdrawals"] += submission.withdrawals
         row["quarantined"] += submission.receipt["quarantined"]
     open_quarters = {q for q in {s.quarter for s in accepted} if any(not part.target.exists() for part in parts(pool, q))}
     return [
@@ -68,6 +75,23 @@ def _submissions(pool: Pool) -> list[dict[str, Any]]:
             "scrubbed": "waits" if Quarter.parse(quarter) in open_quarters else "done",
         }
         for (quarter, company), row in sorted(rows.items())
+    ]
+
+
+def _refused(pool: Pool) -> list[dict[str, Any]]:
+    """How many submissions of each company were refused, and when and for what the last one was; of senders not identified, too."""
+    by_company: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in pool.catalogue.audit_rows():
+        if row["decision"] == "refused":
+            by_company[row["company"]].append(row)
+    return [
+        {
+            "company": company or "not identified",
+            "refused": len(rows),
+            "last": f"{rows[-1]['at']:%Y-%m-%d %H:%M}",
+            "codes": ", ".join(code for code in rows[-1]["counts"] if code.startswith("E1")),
+        }
+        for company, rows in sorted(by_company.items())
     ]
 
 

@@ -81,6 +81,15 @@ def test_the_command_prints_json(filled: Path, capsys: pytest.CaptureFixture[str
     assert run(["shifts", "2026Q2", "--every", "--root", str(filled)]) == 0
 
 
+def test_without_history_it_says_so(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["shifts", "2026Q1", "--root", str(filled)]) == 0
+    told = capsys.readouterr().out
+    assert told.count("nothing yet to compare") == 2
+    assert "alarm" not in told
+    assert run(["shifts", "2026Q2", "--root", str(filled)]) == 0
+    assert "1 alarms, against 1 earlier quarters" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("role", ["reviewer", "privacy", "clinical", "researcher", "company"])
 def test_no_other_role_is_shown_it(role: str, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "pool"

@@ -18,7 +18,8 @@ def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
     centre = share + z * z / (2 * trials)
     spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     scale = 1 + z * z / trials
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    low, high = (centre - spread) / scale, (centre + spread) / scale
+    return 0.0 if successes == 0 else low, 1.0 if successes == trials else high  # where rounding would just miss them
 
 
 @dataclass(frozen=True, slots=True)

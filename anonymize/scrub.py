@@ -116,12 +116,15 @@ class Scrubber:
         """Scrub conversations together with planted synthetic values: `settings.canaries.per_batch`, made from `seed`.
 
         Raises:
-            ScrubStoppedError: at least one of those survived; nothing of the batch is given.
+            ScrubStoppedError: at least one of those was not masked; nothing of the batch is given. One that had to be withheld
+                counts too: it is not out, but the layers missed it, and would withhold what they should read.
         """
         planted = canaries(self._settings.canaries.per_batch, seed)
         results = self.scrub_conversations([*conversations, *(Conversation("en", (canary.turn,)) for canary in planted)])
         results, scrubbed = results[: len(conversations)], results[len(conversations) :]
-        survivors = sum(canary.value in result.turns[0] for canary, result in zip(planted, scrubbed, strict=True))
+        survivors = sum(
+            bool(result.withheld) or canary.value in result.turns[0] for canary, result in zip(planted, scrubbed, strict=True)
+        )
         if survivors:
             raise ScrubStoppedError(f"{survivors} of {len(planted)} canaries survived the scrub.", _MISSED)
         return results

@@ -44,7 +44,8 @@ def scrub_shard(
     Every other column, the order of rows and the schema with its metadata stay. Both files are encrypted under `keys`; None is
     for a company that scrubs its own plain files at home. The target is written under a temporary name, synced and then moved:
     it is whole or not there, and where it is there, its report is in `report_file` (JSON). The same source and settings give
-    the same rows (and, where it is plain, the same bytes). Canaries are planted among the conversations of each batch of texts.
+    the same rows (and, where it is plain, the same bytes). Canaries are planted among the conversations of every 512 rows with
+    text, others each time.
 
     Args:
         progress: told the share of rows that are scrubbed, 0 to 1, every 400,000 characters.
@@ -137,8 +138,8 @@ class _Shard:
         )
 
     def _scrub(self, conversations: Sequence[Conversation]) -> Iterator[ScrubbedConversation]:
-        for batch in _batches(conversations):
-            if any(map(_size, batch)) or not self._planted_batches:
+        for number, batch in enumerate(_batches(conversations)):
+            if not number and (any(map(_size, batch)) or not self._planted_batches):
                 seed = f"{self._settings.ruleset_version}:{self._name}:{self._planted_batches}"
                 self._planted_batches += 1
                 yield from self._scrubber.scrub_with_canaries(batch, seed)

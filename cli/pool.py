@@ -52,10 +52,17 @@ def ingest(*, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
         rows = ([*(s[c] for c in columns[:-1]), ", ".join(f"{k} × {n}" for k, n in s["findings"].items())] for s in cells)
         if submissions:
             print_table("", columns, rows)
-        say("scrubbed: {records} records, {turns} turns, {characters} characters".format(**result["scrub"]))
+        _say_scrubbed(result["scrub"])
     if any(s["decision"] == "refused" for s in submissions):
         return ExitCode.SUBMISSION_REFUSED
     return ExitCode.RECORDS_QUARANTINED if any(s["quarantined"] for s in submissions) else ExitCode.DONE
+
+
+def _say_scrubbed(scrub: dict[str, Any]) -> None:
+    say("scrubbed: {records} records, {turns} turns, {characters} characters".format(**scrub))
+    if scrub["withheld"]:
+        reasons = ", ".join(f"{reason} × {n}" for reason, n in scrub["withheld"].items())
+        say(f"withheld: {scrub['withheld_share']:.2%} of turns ({reasons})")
 
 
 def plan(quarter: str, *, key: KeyFile, supersede: str = "", root: Root = DEFAULT_ROOT, json: Json = False) -> int:
@@ -192,6 +199,19 @@ def pool_status(root: Path, json: bool) -> int:
             print_table(title, tuple(rows[0]), (tuple(row.values()) for row in rows))
     if not any(rows for _, rows in shown):
         say("Nothing has come in yet.")
+    if found["scrub"]:
+        _print_scrub(found["scrub"])
     if found["not_enforced"]:
         say("THIS HOST DOES NOT ENFORCE, where hostile files are read: " + ", ".join(found["not_enforced"]) + ".")
     return ExitCode.DONE
+
+
+def _print_scrub(reports: list[dict[str, Any]]) -> None:
+    columns = ("quarter", "company", "turns", "masked", "withheld", "in languages read", "canaries caught")
+    rows = []
+    for each in reports:
+        recall = each["canary_recall"]
+        caught = f"{each['canaries_caught']} of {each['canaries']} ({recall['ci_low']:.4f} to {recall['ci_high']:.4f})"
+        shares = [f"{each['withheld_share']:.2%}", f"{each['language_coverage']:.2%}"]
+        rows.append([each["quarter"], each["company"], each["turns"], sum(each["counts"].values()), *shares, caught])
+    print_table("Scrub", columns, rows)

@@ -1,6 +1,7 @@
 """Commands at the drop: a company sends a submission and sees what became of its own; the operator sees what waits."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,6 +108,7 @@ def _print_sending(sending: "Sending", json: bool) -> int:
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9 .:,×_+-]{0,300}")
+_LARGEST = 6
 _MOVED = ("sent", "would be sent")
 
 
@@ -174,9 +176,10 @@ def _company_status(to: str, settings: Path | None, save: Path | None, json: boo
                     (save / each.digest[:16] / name).write_bytes(data)
     forged = [each for each in found if each.genuine is False]
     if json:
-        # Nothing of a receipt that the pool did not sign is passed on.
+        # Nothing of an answer that the pool did not sign is passed on.
         told = [
-            {"digest": e.digest, "state": e.state, "genuine": e.genuine, "receipt": None if e in forged else e.receipt}
+            {"digest": e.digest, "state": e.state, "genuine": e.genuine}
+            | {"receipt": None if e in forged else e.receipt, "scrub": None if e in forged else e.scrub}
             for e in found
         ]
         print_json({"submissions": told})
@@ -190,18 +193,35 @@ def _print_own(found: list[Any], checked: bool) -> None:
     rows = []
     for each in found:
         receipt = {} if each.genuine is False else dict(each.receipt or {})
-        counts = receipt.get("findings")
-        codes = ", ".join(f"{code} × {n}" for code, n in counts.items()) if isinstance(counts, dict) else ""
-        cells = [_shown(codes if name == "findings" else receipt.get(name, "")) for name in columns]
+        cells = [_counts(receipt.get(name)) if name == "findings" else _shown(receipt.get(name, "")) for name in columns]
         state = "SIGNATURE DOES NOT HOLD" if each.genuine is False else each.state
         rows.append([each.digest[:16], state, *cells])
     print_table("Your submissions", ("digest", "state", *columns), rows)
+    if reports := [(each.digest[:16], each.scrub) for each in found if each.scrub and each.genuine is not False]:
+        heads = ("digest", "turns", "masked", "withheld", "languages", "canaries caught")
+        print_table("What the scrub did to their texts", heads, ([name, *_scrubbed_cells(told)] for name, told in reports))
     if any(each.genuine is False for each in found):
         say(
             "A RECEIPT WAS NOT SIGNED BY THE POOL'S KEY. Do not rely on it: ask the convener, by another way, for the pool's key."
         )
     elif not checked:
         say("Receipts were not checked: set `pool_key` in commons.toml.")
+
+
+def _scrubbed_cells(told: Mapping[str, Any]) -> list[str]:
+    recall = told.get("canary_recall")
+    interval = [recall.get(name) for name in ("estimate", "ci_low", "ci_high")] if isinstance(recall, dict) else []
+    shares = [f"{share:.3f}" for share in interval if isinstance(share, float)]
+    caught = "{} ({} to {})".format(*shares) if len(shares) == 3 else "?"
+    return [_shown(told.get("turns", "")), *(_counts(told.get(name)) for name in ("counts", "withheld", "languages")), caught]
+
+
+def _counts(told: object) -> str:
+    """The largest counts by name, of a receipt or a report."""
+    counts = told if isinstance(told, dict) else {}
+    largest = sorted(((n, name) for name, n in counts.items() if isinstance(n, int)), key=lambda each: (-each[0], each[1]))
+    shown = [f"{name} × {n}" for n, name in largest[:_LARGEST]]
+    return _shown(", ".join(shown + [f"{len(counts) - _LARGEST} others"] * (len(counts) > _LARGEST)))
 
 
 def _settings(start: Path, given: Path | None) -> "tuple[CompanySettings | None, Path]":

@@ -13,6 +13,7 @@ from flows.intake_steps import clear_leftovers, take_in_submission
 from flows.logs import Event, log, log_error
 from flows.pool import Pool
 from flows.progress import tell
+from flows.scrub_reports import deliver_scrub_reports
 from flows.scrubbing import pending_parts, scrub_parts
 from schemas.errors import CommonsError, OutOfSpaceError
 
@@ -23,16 +24,20 @@ def take_in_task(root: str, company: str, submission: str) -> dict[str, Any]:
     return guarded(take_in_submission, Pool(Path(root)), company, submission)
 
 
-@task(name="scrub", retries=1, retry_delay_seconds=1, cache_policy=NO_CACHE)
-def scrub_task(root: str) -> dict[str, int]:
-    """All parts that are not scrubbed yet, in one batch on the engine's own workers; finished parts are kept."""
+# No retry: what could be tried again was, and a canary that survived survives again.
+@task(name="scrub", retries=0, cache_policy=NO_CACHE)
+def scrub_task(root: str) -> dict[str, Any]:
+    """All parts that are not scrubbed yet, on the engine's own workers; finished parts are kept, and companies are told of them."""
     pool = Pool(Path(root))
     start = time.monotonic()
     pending = guarded(pending_parts, pool)
-    report = guarded(scrub_parts, pool, pending)
+    try:
+        report = guarded(scrub_parts, pool, pending)
+    finally:
+        guarded(deliver_scrub_reports, pool)
     if pending:
         log(pool, Event.SCRUB_BATCH, rows=report.records, seconds=time.monotonic() - start)
-    return {"parts": len(pending), "records": report.records, "turns": report.turns, "characters": report.characters}
+    return {"parts": len(pending), **report.as_dict()}
 
 
 @flow(name="intake", validate_parameters=False)

@@ -54,10 +54,15 @@ class _Job:
 def parts(pool: Pool, quarter: Quarter | None = None, until: str = "") -> Iterator[Part]:
     """Every part of every accepted submission (received `until` a UTC moment, where one is given), in order."""
     for submission in _accepted(pool, quarter, until):
-        source, target = submission_folder(pool.accepted, submission), submission_folder(pool.scrubbed, submission)
-        # What is scrubbed outlives what was accepted: after a purge of that, only the scrubbed part is there.
-        for name in sorted({path.name for folder in (source, target) for path in folder.glob("*.parquet")}):
-            yield Part(source / name, target / name, submission.quarter, submission.company)
+        yield from parts_of(pool, submission)
+
+
+def parts_of(pool: Pool, submission: AcceptedSubmission) -> Iterator[Part]:
+    """Every part of a submission, in order."""
+    source, target = submission_folder(pool.accepted, submission), submission_folder(pool.scrubbed, submission)
+    # What is scrubbed outlives what was accepted: after a purge of that, only the scrubbed part is there.
+    for name in sorted({path.name for folder in (source, target) for path in folder.glob("*.parquet")}):
+        yield Part(source / name, target / name, submission.quarter, submission.company)
 
 
 def _accepted(pool: Pool, quarter: Quarter | None, until: str) -> list[AcceptedSubmission]:

@@ -7,6 +7,7 @@ from typing import Any
 from flows.drops import waiting_by_company
 from flows.pool import Pool
 from flows.purging import purges
+from flows.scrub_reports import scrub_overview
 from flows.scrubbing import parts
 from intake.registry import missed
 from intake.sandbox.reader import enforced_limits
@@ -24,6 +25,7 @@ def pool_status(pool: Pool) -> dict[str, Any]:
         "waiting": _waiting(pool),
         "missed": _missed(pool),
         "submissions": _submissions(pool),
+        "scrub": scrub_overview(pool),
         "refused": _refused(pool),
         "purged": purges(pool),
         "releases": _releases(pool),

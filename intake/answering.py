@@ -33,6 +33,11 @@ def keep_answer(root: Path, company: str, digest: str, files: Mapping[str, bytes
         temporary.replace(folder / name)
 
 
+def is_kept(root: Path, company: str, digest: str, name: str) -> bool:
+    """Whether a file of an answer was kept for a submission."""
+    return (_folder(root, company, digest) / name).exists()
+
+
 def kept_answer(root: Path, company: str, digest: str) -> dict[str, bytes]:
     """The answer that was kept for a submission; empty where there is none."""
     folder = _folder(root, company, digest)

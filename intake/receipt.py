@@ -1,4 +1,4 @@
-"""Receipts: the pool's signed word on what became of a submission."""
+"""Receipts: the pool's signed word on what became of a submission, and what the scrub did to it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,6 +8,16 @@ from typing import Any
 from intake.validation import ValidationReport
 from schemas.canonical import canonical_json
 from schemas.signing import decode_key, encode_key, public_key, sign, verify
+
+SCRUB_REPORT_NAME = "scrub.json"
+SCRUB_REPORT = "scrub"
+"""The `report` of a scrub report. A receipt has none, so that neither is taken for the other."""
+
+
+def signed(signing_key: bytes, body: Mapping[str, Any]) -> dict[str, Any]:
+    """A body with the pool's public key and its signature over both."""
+    whole = {**body, "pool_key": encode_key(public_key(signing_key))}
+    return {**whole, "signature": sign(signing_key, canonical_json(whole))}
 
 
 def make_receipt(
@@ -23,7 +33,7 @@ def make_receipt(
 
     `kinds` tells how many of the accepted rows are of which kind (as `RowFacts` has it).
     """
-    body: dict[str, Any] = {
+    body = {
         "decision": decision,
         "company": company,
         "submission_id": report.read.manifest.submission_id if report.read and company else "",
@@ -36,12 +46,11 @@ def make_receipt(
         "quarantined": report.quarantined,
         "findings": dict(sorted(report.counts.items())),
         "received_at": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "pool_key": encode_key(public_key(signing_key)),
     }
-    return {**body, "signature": sign(signing_key, canonical_json(body))}
+    return signed(signing_key, body)
 
 
 def receipt_is_genuine(receipt: Mapping[str, Any], pool_key: str) -> bool:
-    """Whether a receipt was signed by the pool's key (base64)."""
+    """Whether a receipt, or a scrub report, was signed by the pool's key (base64)."""
     body = {name: value for name, value in receipt.items() if name != "signature"}
     return verify(decode_key(pool_key), canonical_json(body), str(receipt.get("signature", "")))

@@ -1,10 +1,12 @@
 """Writes the generated documents, or checks that they are not stale: `python -m cli.documentation [--check]`."""
 
+import json
 import sys
 from pathlib import Path
 
 from flows.pool import packaged_config
 from publish.path import mermaid
+from schemas.deployment import RegistryEntry
 from schemas.documentation import GENERATED, contract_documents
 from schemas.parameters import load_privacy_parameters
 from schemas.plan import load_release_plan
@@ -17,7 +19,8 @@ def documents() -> dict[str, str]:
     privacy = load_privacy_parameters(packaged_config("privacy.toml"))
     plan = load_release_plan(packaged_config("release_plan.toml"), privacy)
     path = f"{GENERATED}# The path of a release\n\n```mermaid\n{mermaid()}```\n"
-    return {**contract_documents(plan), "release/path.md": path}
+    entry = json.dumps(RegistryEntry.model_json_schema(), indent=2) + "\n"
+    return {**contract_documents(plan), "release/path.md": path, "release/deployment.schema.json": entry}
 
 
 def stale() -> list[str]:

@@ -17,7 +17,7 @@ import duckdb
 from aggregate.key_expressions import key_expressions, severity_order
 from aggregate.reading import count_rows, users_of_buckets
 from schemas.errors import BudgetRefusedError, InternalError
-from schemas.plan import Estimand, Event, Measure, RegisteredPlan
+from schemas.plan import ContributionBound, Estimand, Event, Measure, RegisteredPlan
 from schemas.stages import EncryptedFiles, ScrubbedRecords
 from schemas.unit import BUCKETS
 
@@ -27,13 +27,6 @@ _COLUMNS = (
     "company unit pseudonym_unit content record_id record_status supersedes scope domain origin started_at selection_reason "
     "deployment person risk n_turns interventions"
 ).split()
-
-
-@dataclass(frozen=True)
-class ContributionBound:
-    """How much one user may move any one marginal of a measure: the largest L2 norm, squared, in integer steps."""
-
-    l2_squared: int
 
 
 @dataclass(frozen=True)
@@ -48,27 +41,48 @@ class BoundedTable:
     name: str
     connection: duckdb.DuckDBPyConnection = field(repr=False)
 
-    def check(self, marginal: Sequence[str]) -> None:
-        """Re-derives the largest L2 norm of any user on a marginal, from the table that is grouped.
+    def check(self) -> None:
+        """Re-derives the largest weight of any user within any stratum, from the table that is grouped.
 
-        Raises BudgetRefusedError where a user moves it by more than declared, a unit is missing, a weight is negative,
-        or a unit belongs to two companies (the company rules would then not be 1-Lipschitz).
+        Raises BudgetRefusedError where a user weighs more than declared or in more strata, a unit is missing, a weight is
+        negative, or a unit belongs to two companies (the company rules would then not be 1-Lipschitz).
         """
-        keys = ", ".join(("unit", *marginal))
-        largest, broken = self.connection.execute(
+        bound = self.bound
+        within = f", {bound.stratum}" if bound.stratum else ""
+        largest, most, broken = self.connection.execute(
             f"""
-            with cells as (select {keys}, sum(w)::hugeint as mass from {self.name} group by {keys}),
-                 users as (select sum(mass * mass)::hugeint as squared from cells group by unit),
-                 owners as (select count(distinct company) as n from {self.name} group by unit)
-            select coalesce((select max(squared) from users), 0),
-                   (select count(*) from {self.name} where unit is null or company is null or w is null or w < 0)
-                   + (select count(*) from owners where n > 1)
+            with strata as (
+                    select unit, sum(w)::hugeint as mass, min(w) as least, min(company) as first, max(company) as last,
+                           count(*) - least(count(company), count(w)) as missing
+                    from {self.name} group by unit{within}),
+                 users as (
+                    select max(mass) as mass, count(*) as strata, min(least) as least,
+                           min(first) <> max(last) or sum(missing) > 0 as broken
+                    from strata group by unit)
+            select coalesce(max(mass), 0), coalesce(max(strata), 0),
+                   count(*) filter (where broken or least < 0)
+                   + (select count(*) from strata where unit is null)
+            from users
             """
-        ).fetchone() or (0, 1)
-        if broken or largest > self.bound.l2_squared:
+        ).fetchone() or (0, 0, 1)
+        if broken or largest > bound.mass or most > bound.strata:
             raise BudgetRefusedError(
                 "A bounded table does not keep its declared bound.", "Nothing was spent; this is a bug or tampering."
             )
+
+    def squares(self, marginal: Sequence[str]) -> int:
+        """Sum over users and cells of the squared weight of a user in a cell, in steps of 1 / mass² of the bound, over mass.
+
+        A user adds at most strata · mass, and one more for the division.
+        """
+        keys = ", ".join(("unit", *marginal))
+        (total,) = self.connection.execute(
+            f"""
+            with cells as (select {keys}, sum(w)::hugeint as mass from {self.name} group by {keys})
+            select coalesce(sum(mass * mass), 0)::hugeint // {self.bound.mass} from cells
+            """
+        ).fetchone() or (0,)
+        return int(total)
 
 
 @dataclass(frozen=True)
@@ -194,8 +208,7 @@ def _create(connection: duckdb.DuckDBPyConnection, measure: Measure, plan: Regis
     name = f"bounded_{measure.name}"
     keys = "".join(f", {key} varchar" for key in _keys(measure))
     connection.execute(f"create table {name} (unit varchar, company varchar, w bigint{keys})")
-    bound = ContributionBound(measure.l2_squared(plan.privacy.unit.weight_scale))
-    return BoundedTable(measure, bound, name, connection)
+    return BoundedTable(measure, measure.bound(plan.privacy.unit.weight_scale), name, connection)
 
 
 _EVENTS = {

@@ -53,7 +53,7 @@ def exact_counts(table: BoundedTable, marginal: Sequence[str], scope: Scope, com
 
     Raises BudgetRefusedError where the table breaks its bound, InternalError where a row falls outside the public cells.
     """
-    table.check(marginal)
+    table.check()
     cells = {cell: row for row, cell in enumerate(public_cells(marginal, scope))}
     columns = {company: column for column, company in enumerate(companies)}
     sums = np.zeros((len(cells), len(columns)), dtype=np.int64)

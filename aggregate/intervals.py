@@ -6,6 +6,22 @@ from statistics import NormalDist
 
 
 @dataclass(frozen=True)
+class LineNoise:
+    """Noise of the cells of one line, which differ in one key only: cov(i, j) = `own` · (i == j) + `shared`."""
+
+    own: float
+    shared: float = 0.0
+
+    def variance(self, cells: int = 1) -> float:
+        """Of the sum of so many cells of the line."""
+        return cells * self.own + cells**2 * self.shared
+
+    def covariance(self, cells: int) -> float:
+        """Of one cell with the sum of so many cells, itself among them."""
+        return self.own + cells * self.shared
+
+
+@dataclass(frozen=True)
 class Interval:
     """A two-sided interval."""
 
@@ -23,15 +39,15 @@ def one_sided_z(error_rate: float) -> float:
     return NormalDist().inv_cdf(1 - error_rate)
 
 
-def count_interval(estimate: float, noise: float, z: float) -> Interval:
+def count_interval(estimate: float, noise: float, z: float, sampling: float = 1.0) -> Interval:
     """Interval of the expected mass behind a noisy sum of user weights, in users-equivalent.
 
-    A user's weight in a cell lies between 0 and 1, so the sampling variance of a sum is at most its mean θ. The interval
-    holds every θ with |estimate - θ| <= z · sqrt(noise² + max(θ, 0)): a score interval (Wilson 1927), which stays right
-    for small and for negative estimates.
+    A user's weight in a cell lies between 0 and 1, so the sampling variance of a sum is at most its mean θ; `sampling` is the
+    part of that which there is, Σw² / Σw. The interval holds every θ with |estimate - θ| <= z · sqrt(noise² + sampling ·
+    max(θ, 0)): a score interval (Wilson 1927), which stays right for small and for negative estimates.
     """
-    middle = estimate + z * z / 2
-    spread = z * math.sqrt(max(noise**2 + estimate + z * z / 4, 0.0))
+    middle = estimate + sampling * z * z / 2
+    spread = z * math.sqrt(max(noise**2 + sampling * estimate + (sampling * z) ** 2 / 4, 0.0))
     low = middle - spread
     if low < 0 or estimate < 0:  # at θ < 0 there is no sampling variance; two pieces are published as their hull
         low = min(estimate - z * noise, 0.0)
@@ -46,20 +62,21 @@ class Rate:
     interval: Interval
 
 
-def rate_interval(numerator: float, denominator: float, noise: float, parts: int, z: float) -> Rate | None:
-    """A noisy cell divided by the sum of the `parts` cells that it is one of (Fieller 1954), noise and sampling.
+def rate_interval(
+    numerator: float, denominator: float, noise: LineNoise, parts: int, z: float, sampling: float = 1.0
+) -> Rate | None:
+    """A noisy cell divided by the sum of the `parts` cells of its line that it is one of (Fieller 1954), noise and sampling.
 
-    With N the cell, D the sum of `parts` cells with independent noise σ each, N - ρD has noise variance
-    σ²(1 - 2ρ + parts · ρ²) and sampling variance at most ρ(1 - ρ)D. The interval holds every ρ in [0, 1] at which it is
-    within z deviations of 0. None where the denominator cannot be told from 0: then no rate is known.
+    With N the cell and D the sum, N - ρD has the noise variance V(N) - 2ρ cov(N, D) + ρ² V(D) and a sampling variance of
+    `sampling` · ρ(1 - ρ)D. The interval holds every ρ in [0, 1] at which it is within z deviations of 0. None where the
+    denominator cannot be told from 0: then no rate is known.
     """
-    v = noise * noise
-    mass = max(denominator, 0.0)
-    a = denominator**2 - z * z * (v * parts - mass)
-    b = -2 * numerator * denominator + z * z * (2 * v - mass)
-    c = numerator**2 - z * z * v
+    mass = sampling * max(denominator, 0.0)
+    a = denominator**2 - z * z * (noise.variance(parts) - mass)
+    b = -2 * numerator * denominator + z * z * (2 * noise.covariance(parts) - mass)
+    c = numerator**2 - z * z * noise.variance()
     discriminant = b * b - 4 * a * c
-    if denominator <= z * noise * math.sqrt(parts) or a <= 0 or discriminant < 0:
+    if denominator <= z * math.sqrt(noise.variance(parts)) or a <= 0 or discriminant < 0:
         return None
     root = math.sqrt(discriminant)
     low, high = (-b - root) / (2 * a), (-b + root) / (2 * a)

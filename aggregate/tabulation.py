@@ -3,32 +3,33 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
 from aggregate.answer import Answer, NoisyMarginal
 from aggregate.counts import public_cells
-from aggregate.intervals import count_interval, one_sided_z, rate_interval, z_value
+from aggregate.intervals import LineNoise, count_interval, one_sided_z, rate_interval, z_value
+from aggregate.workload import Floats, Workload
 from schemas.codes import OPEN_OUTCOMES
 from schemas.errors import InternalError
 from schemas.keys import ALL
 from schemas.periods import Quarter
-from schemas.plan import Measure, RegisteredPlan
+from schemas.plan import Measure, Names, RegisteredPlan
 from schemas.stages import NoisyTable
-from schemas.tables import TABLES, Status, columns
+from schemas.tables import COVARIANCE, TABLES, Status, columns, key_columns
 
 OUTCOME = "outcome"
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """One public cell with its noisy numbers, in users-equivalent."""
+    """One public cell with its noisy number, in users-equivalent."""
 
     keys: Mapping[str, str]
     status: Status
     estimate: float = 0.0
-    noise: float = 0.0
     rules: "_CompanyRules | None" = None
 
     @property
@@ -64,6 +65,54 @@ class _CompanyRules:
         return not known or (enough and shared)
 
 
+@dataclass(frozen=True)
+class _NoisyMeasure:
+    """What was drawn for one measure, in users-equivalent. `values` and `scales` are by residual."""
+
+    measure: Measure
+    plan: RegisteredPlan
+    values: Mapping[Names, tuple[int, ...]]
+    scales: Mapping[Names, float]
+    marginals: Mapping[Names, NoisyMarginal]
+
+    @classmethod
+    def of(cls, measure: Measure, plan: RegisteredPlan, answer: Answer) -> "_NoisyMeasure":
+        residuals = [r for r in answer.residuals if r.measure == measure.name]
+        step = plan.privacy.unit.weight_scale
+        marginals = {m.marginal: m for m in answer.marginals if m.measure == measure.name}
+        found = cls(measure, plan, {r.keys: r.values for r in residuals}, {r.keys: r.scale / step for r in residuals}, marginals)
+        wanted = {r.keys: math.prod(r.shape) for r in found.workload.residuals}
+        if residuals and {keys: len(values) for keys, values in found.values.items()} != wanted:
+            raise InternalError("A stored answer does not fit its plan.")
+        return found
+
+    @cached_property
+    def workload(self) -> Workload:
+        """How the marginals follow from the residuals."""
+        return Workload.of(self.measure, self.measure.scope(Quarter.parse(self.plan.quarter), self.plan.release_plan))
+
+    @property
+    def measured(self) -> bool:
+        """Whether anything was drawn for it."""
+        return bool(self.values)
+
+    def estimates(self, marginal: Names) -> Floats:
+        """Unbiased estimates of a marginal's cells."""
+        return self.workload.marginal(marginal, self.values) / self.plan.privacy.unit.weight_scale
+
+    def sampling(self, marginal: Names) -> float:
+        """Sampling variance of a cell over its mean, Σw² / Σw, at most 1; on the safe side of its own noise."""
+        noisy, step = self.marginals[marginal], self.plan.privacy.unit.weight_scale
+        total, deviation = float(self.estimates(marginal).sum()), self._deviation_of_total(marginal)
+        most = (noisy.squares + noisy.squares_scale) / step
+        least = total - deviation
+        return min(1.0, max(most, 0.0) / least) if least > 0 else 1.0
+
+    def _deviation_of_total(self, marginal: Names) -> float:
+        strata = self.measure.bound(1).strata
+        return math.sqrt(strata) * self.workload.deviation((self.measure.stratum,) if self.measure.stratum else (), self.scales)
+
+
 def tabulate(answer: Answer, plan: RegisteredPlan) -> tuple[NoisyTable, ...]:
     """The public tables of a plan from its answer: one row for each cell of each marginal, sorted by key.
 
@@ -71,56 +120,74 @@ def tabulate(answer: Answer, plan: RegisteredPlan) -> tuple[NoisyTable, ...]:
     """
     if plan.contributors < plan.privacy.companies.minimum:
         return ()
-    noisy = {(m.measure, m.marginal): m for m in answer.marginals}
-    release_plan = plan.release_plan
-    rows: dict[str, list[dict[str, Any]]] = {m.table: [] for m in release_plan.measures}
-    for measure in release_plan.measures:
+    rows: dict[str, list[dict[str, Any]]] = {m.table: [] for m in plan.release_plan.measures}
+    covariance: list[dict[str, Any]] = []
+    for measure in plan.release_plan.measures:
+        noisy = _NoisyMeasure.of(measure, plan, answer)
+        covariance.extend(_covariance(noisy))
         for marginal in measure.marginals:
-            cells = list(_cells(measure, marginal, noisy.get((measure.name, marginal)), plan))
-            rows[measure.table].extend(_rows(measure, marginal, cells, plan))
-    return tuple(_table(name, listed, plan) for name, listed in rows.items())
+            rows[measure.table].extend(_rows(noisy, marginal, list(_cells(noisy, marginal))))
+    return tuple(_table(name, listed, plan) for name, listed in {**rows, COVARIANCE: covariance}.items())
 
 
-def _cells(measure: Measure, marginal: tuple[str, ...], noisy: NoisyMarginal | None, plan: RegisteredPlan) -> Iterator[_Cell]:
-    scope = measure.scope(Quarter.parse(plan.quarter), plan.release_plan)
+def _covariance(noisy: _NoisyMeasure) -> Iterator[dict[str, Any]]:
+    for residual in noisy.workload.residuals if noisy.measured else ():
+        yield {
+            "of_table": noisy.measure.table,
+            "outcome_kind": noisy.measure.outcome_kind or ALL,
+            "window": noisy.measure.window or ALL,
+            "keys": ",".join(residual.keys) or ALL,
+            "codes": float(math.prod(residual.codes)),
+            "variance": noisy.scales[residual.keys] ** 2,
+        }
+
+
+def _cells(noisy: _NoisyMeasure, marginal: Names) -> Iterator[_Cell]:
+    plan = noisy.plan
+    scope = noisy.measure.scope(Quarter.parse(plan.quarter), plan.release_plan)
     public = public_cells(marginal, scope)
-    if noisy is None:
+    if not noisy.measured:
         for cell in public:
             yield _Cell(dict(zip(marginal, cell, strict=True)), Status.NOT_COLLECTED)
         return
-    if not len(noisy.estimate) == len(noisy.outside) == len(noisy.dominance) == len(public):
+    drawn, estimates = noisy.marginals[marginal], noisy.estimates(marginal)
+    if not len(drawn.outside) == len(drawn.dominance) == len(public):
         raise InternalError("A stored answer does not fit its plan.")
-    companies, step = plan.privacy.companies, plan.privacy.unit.weight_scale
+    companies, noise = plan.privacy.companies, noisy.workload.deviation(marginal, noisy.scales)
     outside_z, dominance_z = one_sided_z(companies.too_few_error_rate), one_sided_z(companies.dominance_error_rate)
-    noise = noisy.estimate_scale / step
     for row, cell in enumerate(public):
-        outside, dominance = noisy.outside[row], noisy.dominance[row]
-        rules = _CompanyRules(outside, noisy.outside_scale, outside_z, dominance, noisy.dominance_scale, dominance_z)
-        estimate = noisy.estimate[row] / step
+        outside, dominance = drawn.outside[row], drawn.dominance[row]
+        rules = _CompanyRules(outside, drawn.outside_scale, outside_z, dominance, drawn.dominance_scale, dominance_z)
+        estimate = float(estimates[row])
         if not _CompanyRules.hold([rules]):
             status = Status.TOO_FEW_COMPANIES
         elif estimate < plan.privacy.too_noisy_ratio * noise:
             status = Status.TOO_NOISY
         else:
             status = Status.OK
-        yield _Cell(dict(zip(marginal, cell, strict=True)), status, estimate, noise, rules)
+        yield _Cell(dict(zip(marginal, cell, strict=True)), status, estimate, rules)
 
 
-def _rows(measure: Measure, marginal: tuple[str, ...], cells: list[_Cell], plan: RegisteredPlan) -> Iterator[dict[str, Any]]:
-    z = z_value(plan.privacy.confidence)
-    rates = _rates(cells, z) if OUTCOME in marginal else {}
+def _rows(noisy: _NoisyMeasure, marginal: Names, cells: list[_Cell]) -> Iterator[dict[str, Any]]:
+    plan, measure = noisy.plan, noisy.measure
+    z, noise, sampling, rates = z_value(plan.privacy.confidence), 0.0, 1.0, dict[tuple[str, ...], dict[str, float]]()
+    if noisy.measured:
+        noise, sampling = noisy.workload.deviation(marginal, noisy.scales), noisy.sampling(marginal)
+        if OUTCOME in marginal:
+            rates = _rates(cells, noisy.workload.line_noise(marginal, OUTCOME, noisy.scales), z, sampling)
     for cell in cells:
-        row: dict[str, Any] = {"quarter": plan.quarter, "status": str(cell.status), **cell.keys}
+        row: dict[str, Any] = {"status": str(cell.status), **cell.keys}
         if measure.outcome_kind:
             row |= {"outcome_kind": measure.outcome_kind, "window": measure.window}
         if TABLES[measure.table].has_rates:
             row["denominator"] = TABLES[measure.table].denominator
         if cell.published:
-            interval = count_interval(cell.estimate, cell.noise, z)
+            interval = count_interval(cell.estimate, noise, z, sampling)
             row |= {
                 "estimate": cell.estimate,
                 "estimate_nonneg": max(cell.estimate, 0.0),
-                "noise_stddev": cell.noise,
+                "noise_stddev": noise,
+                "sampling_factor": sampling,
                 "ci_low": interval.low,
                 "ci_high": interval.high,
                 **rates.get(tuple(cell.keys.values()), {}),
@@ -128,8 +195,8 @@ def _rows(measure: Measure, marginal: tuple[str, ...], cells: list[_Cell], plan:
         yield row
 
 
-def _rates(cells: list[_Cell], z: float) -> dict[tuple[str, ...], dict[str, float]]:
-    """Rates of the known outcomes of each group of cells that differ in the outcome only."""
+def _rates(cells: list[_Cell], noise: LineNoise, z: float, sampling: float) -> dict[tuple[str, ...], dict[str, float]]:
+    """Rates of the known outcomes of each line of cells, which differ in the outcome only."""
     groups: dict[tuple[str, ...], list[_Cell]] = {}
     for cell in cells:
         groups.setdefault(tuple(v for k, v in cell.keys.items() if k != OUTCOME), []).append(cell)
@@ -142,7 +209,7 @@ def _rates(cells: list[_Cell], z: float) -> dict[tuple[str, ...], dict[str, floa
         denominator = sum(cell.estimate for cell in known)
         shares = _unknown_share([cell for cell in group if cell.keys[OUTCOME] in OPEN_OUTCOMES], denominator)
         for cell in known:
-            rate = rate_interval(cell.estimate, denominator, cell.noise, len(known), z) if cell.published else None
+            rate = rate_interval(cell.estimate, denominator, noise, len(known), z, sampling) if cell.published else None
             if rate is not None:
                 own = {"rate": rate.value, "rate_ci_low": rate.interval.low, "rate_ci_high": rate.interval.high}
                 found[tuple(cell.keys.values())] = {**own, **shares}
@@ -160,18 +227,7 @@ def _table(name: str, rows: list[dict[str, Any]], plan: RegisteredPlan) -> Noisy
     listed = columns(name, plan.release_plan)
     types = {"string": pa.string(), "float": pa.float64()}
     schema = pa.schema([pa.field(c.name, types[c.type]) for c in listed])
-    values = {
-        "estimate",
-        "estimate_nonneg",
-        "noise_stddev",
-        "ci_low",
-        "ci_high",
-        "rate",
-        "rate_ci_low",
-        "rate_ci_high",
-        "unknown_share",
-    }
-    keys = [c.name for c in listed if c.name not in values and c.name not in ("status", "denominator")]
-    full = [{**dict.fromkeys(keys, ALL), **row} for row in rows]
+    keys = key_columns(name, plan.release_plan)
+    full = [{"quarter": plan.quarter, **dict.fromkeys(keys, ALL), **row} for row in rows]
     table = pa.Table.from_pylist(full, schema=schema)
-    return NoisyTable(name, table.sort_by([(key, "ascending") for key in keys]))
+    return NoisyTable(name, table.sort_by([(key, "ascending") for key in ("quarter", *keys)]))

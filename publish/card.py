@@ -21,8 +21,8 @@ def _measures(measured: MeasuredRelease) -> list[dict[str, Any]]:
             "estimand": ESTIMAND_MEANING[measure.estimand],
             "outcome": f"{measure.outcome_kind}, {measure.window}" if measure.outcome_kind else "none",
             "marginals": "; ".join(" × ".join(marginal) for marginal in measure.marginals),
-            "rho": f"{float(plan.rho_of(measure) * len(measure.marginals)):.3g}" if measure.name in collected else "0",
-            "bound": f"√{measure.l2_squared(1)}" if measure.l2_squared(1) > 1 else "1",
+            "rho": f"{float(plan.rho_of(measure)):.3g}" if measure.name in collected else "0",
+            "bound": f"√{measure.bound(1).strata}" if measure.stratum else "1",
             "collected": measure.name in collected,
         }
         for measure in plan.release_plan.measures

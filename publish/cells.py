@@ -7,12 +7,12 @@ from typing import Any
 
 from publish.content import CellKey, marginal_cells, ordered_tables, sorted_rows
 from schemas.errors import InternalError
-from schemas.keys import ALL
+from schemas.keys import ALL, KEYS
 from schemas.plan import Measure
 from schemas.stages import MeasuredRelease
-from schemas.tables import Status, key_columns
+from schemas.tables import COVARIANCE, Status, key_columns
 
-VALUES = ("estimate", "estimate_nonneg", "noise_stddev", "ci_low", "ci_high")
+VALUES = ("estimate", "estimate_nonneg", "noise_stddev", "sampling_factor", "ci_low", "ci_high")
 RATES = ("rate", "rate_ci_low", "rate_ci_high", "unknown_share")
 
 
@@ -48,6 +48,7 @@ class Reading:
     estimate: float | None
     estimate_nonneg: float | None
     noise_stddev: float | None
+    sampling_factor: float | None
     ci_low: float | None
     ci_high: float | None
     rate: float | None = None
@@ -88,7 +89,7 @@ class TableCells:
 
 
 class ReleaseCells:
-    """All tables of a measured release, by cell."""
+    """All tables of a measured release, by cell; `covariance` holds the rows of `noise_covariance`, which has none."""
 
     def __init__(self, measured: MeasuredRelease) -> None:
         self.measured = measured
@@ -96,7 +97,9 @@ class ReleaseCells:
         self.tables = {
             table.name: TableCells(table.name, key_columns(table.name, self.plan), sorted_rows(table, self.plan).to_pydict())
             for table in ordered_tables(measured)
+            if table.name != COVARIANCE
         }
+        self.covariance = next((t.rows.to_pylist() for t in measured.tables if t.name == COVARIANCE), [])
 
     def read(self, cell: Cell) -> Reading:
         """What stands in a cell. Raises InternalError where the plan has no such cell: a claim names real cells."""
@@ -107,6 +110,11 @@ class ReleaseCells:
         if row is None:
             raise InternalError("A cell is named that the plan does not publish.")
         return table.reading(row)
+
+    def codes(self, table: str, key: str) -> int:
+        """How many codes of a key the cells of a table are compared over; 0 where each has its own noise (a stratum)."""
+        measure = next(m for m in self.plan.measures if m.table == table)
+        return 0 if measure.stratum == key else len(KEYS[key].domain(measure.scope(self.measured.quarter, self.plan)))
 
     @cached_property
     def marginals(self) -> tuple[tuple[Measure, tuple[str, ...], tuple[Cell, ...]], ...]:

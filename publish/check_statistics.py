@@ -1,60 +1,101 @@
-"""The checks that need statistics: totals that agree within the noise, and intervals that cover in simulation."""
+"""The checks that need statistics: marginals that agree, and intervals that cover in simulation."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
-from math import hypot
+from math import prod
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from publish.cells import Cell, Reading
 from schemas.codes import OPEN_OUTCOMES
+from schemas.keys import ALL, KEYS
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from publish.checks import Inspection
+    from schemas.plan import Measure
 
     Floats = npt.NDArray[np.float64]
 
-FALSE_ALARM = 1e-6  # of the totals check over a whole release: it stops releases, so it must not cry wolf
 COVERAGE_SLACK = 0.02  # simulated coverage may fall this far below the stated confidence
 SIMULATIONS = 200  # draws for each cell
 LEAST_DRAWS = 20_000  # draws in all, so that a table of few cells is not judged by chance
-TOLERANCE = 1e-6  # of the width of an interval, relative
+TOLERANCE = 1e-6  # relative, of sums and of the width of an interval
+NEAR = 1e-3  # relative, of what follows from `noise_covariance`, whose directions are of length 1 but for rounding
 _SEED = 20260101
 
 
 def check_totals(inspection: Inspection) -> tuple[bool, str]:
-    """Every two marginals of a measure give the same total, within their noise.
+    """Every two marginals of a measure agree on the sums over the keys that they share, the total included.
 
-    Each cell's noise is independent of the others', so a total's deviation is the root of the sum of squares; for
-    estimates made consistent by least squares the totals agree exactly and pass as well. Marginals with a withheld
-    cell have no total and are left out. The threshold is Bonferroni's over all comparisons.
+    They are linear functions of the same noisy numbers, so they agree but for rounding. Sums with a withheld cell are left out.
     """
-    totals: dict[str, list[tuple[float, float]]] = {}
-    left_out = 0
-    for measure, _, cells in inspection.cells.marginals:
-        readings = [inspection.cells.read(cell) for cell in cells]
-        if all(r.estimate is not None and r.noise_stddev is not None for r in readings):
-            total = sum(r.estimate or 0.0 for r in readings)
-            totals.setdefault(measure.name, []).append((total, hypot(*(r.noise_stddev or 0.0 for r in readings))))
-        else:
-            left_out += 1
-    pairs = [pair for found in totals.values() for pair in combinations(found, 2)]
-    if not pairs:
-        return True, f"No two marginals to compare; {left_out} have a withheld cell."
-    threshold = NormalDist().inv_cdf(1 - FALSE_ALARM / 2 / len(pairs))
-    largest = max(abs(a - b) / hypot(s, t) for (a, s), (b, t) in pairs)
-    return largest <= threshold, (
-        f"{len(pairs)} pairs of totals compared: the largest difference is {largest:.1f} standard deviations "
-        f"(at most {threshold:.1f}); {left_out} marginals have a withheld cell."
-    )
+    marginals: dict[str, list[tuple[tuple[str, ...], tuple[Cell, ...]]]] = {}
+    for measure, marginal, cells in inspection.cells.marginals:
+        marginals.setdefault(measure.name, []).append((marginal, cells))
+    compared = differing = left_out = 0
+    for found in marginals.values():
+        for (one, one_cells), (other, other_cells) in combinations(found, 2):
+            shared = tuple(key for key in one if key in other)
+            sums = _sums(inspection, one_cells, shared), _sums(inspection, other_cells, shared)
+            for codes in sums[0]:
+                a, b = sums[0][codes], sums[1][codes]
+                if a is None or b is None:
+                    left_out += 1
+                    continue
+                compared += 1
+                differing += abs(a - b) > TOLERANCE * max(1.0, abs(a), abs(b))
+    return differing == 0, f"{compared} sums compared between marginals: {differing} differ; {left_out} hold a withheld cell."
+
+
+def _sums(inspection: Inspection, cells: tuple[Cell, ...], keys: tuple[str, ...]) -> dict[tuple[str, ...], float | None]:
+    """Sums of the estimates of a marginal over its other keys; None where a cell is withheld."""
+    found: dict[tuple[str, ...], float | None] = {}
+    for cell in cells:
+        codes, estimate = tuple(cell.code(key) for key in keys), inspection.cells.read(cell).estimate
+        before = found.get(codes, 0.0)
+        found[codes] = None if before is None or estimate is None else before + estimate
+    return found
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Known outcomes of one line of cells, with the covariance of the noise of two of them: the same one, or another."""
+
+    readings: list[Reading]
+    same: float
+    other: float
+
+    def covariance(self) -> Floats:
+        """Shape (outcomes, outcomes)."""
+        import numpy as np
+
+        number = len(self.readings)
+        return np.asarray(np.full((number, number), self.other) + (self.same - self.other) * np.eye(number))
+
+
+def _outcome_covariance(inspection: Inspection, measure: Measure, marginal: tuple[str, ...]) -> tuple[float, float]:
+    """Covariance of a cell with itself and with another of its line, from the published table and its documented formula."""
+    scope = measure.scope(inspection.measured.quarter, inspection.questions)
+    codes = {key: len(KEYS[key].domain(scope)) for key in marginal}
+    same = other = 0.0
+    for row in inspection.cells.covariance:
+        own = (row["of_table"], row["outcome_kind"], row["window"])
+        keys = [] if row["keys"] == ALL else row["keys"].split(",")
+        if own == (measure.table, measure.outcome_kind or ALL, measure.window or ALL) and set(keys) <= set(marginal):
+            outside = prod(codes[key] ** 2 for key in marginal if key not in keys)
+            inside = prod(1 - 1 / codes[key] for key in keys if key not in ("outcome", measure.stratum))
+            same += row["variance"] * inside / outside * (1 - 1 / codes["outcome"] if "outcome" in keys else 1)
+            other += row["variance"] * inside / outside * (-1 / codes["outcome"] if "outcome" in keys else 1)
+    return same, other
 
 
 def _published(readings: list[Reading]) -> list[Reading]:
-    return [r for r in readings if None not in (r.estimate, r.noise_stddev, r.ci_low, r.ci_high)]
+    return [r for r in readings if None not in (r.estimate, r.noise_stddev, r.sampling_factor, r.ci_low, r.ci_high)]
 
 
 def _columns(readings: list[Reading], *names: str) -> list[Floats]:
@@ -63,27 +104,28 @@ def _columns(readings: list[Reading], *names: str) -> list[Floats]:
     return [np.array([getattr(reading, name) for reading in readings], dtype=float) for name in names]
 
 
-def _count_deviation(mean: Floats, stddev: Floats) -> Floats:
-    """Deviation of a noisy sum of user weights around its mean: noise, and sampling of at most the mean (Poisson)."""
+def _count_deviation(mean: Floats, stddev: Floats, sampling: Floats) -> Floats:
+    """Deviation of a noisy sum of user weights around its mean: noise, and sampling in proportion to the mean."""
     import numpy as np
 
-    return np.asarray(np.sqrt(stddev**2 + np.maximum(mean, 0.0)))
+    return np.asarray(np.sqrt(stddev**2 + sampling * np.maximum(mean, 0.0)))
 
 
-def _rate_deviation(rate: Floats, place: int, stddev: Floats, denominator: Floats) -> Floats:
+def _rate_deviation(rate: Floats, place: int, line: _Line, denominator: Floats) -> Floats:
     """Deviation of `cell - rate * denominator`, where the cell is one of those that the denominator adds up (Fieller)."""
     import numpy as np
 
-    own = np.arange(len(stddev)) == place
-    noise = ((own - np.asarray(rate)[..., None]) ** 2 * stddev**2).sum(axis=-1)
-    return np.asarray(np.sqrt(noise + rate * (1 - rate) * np.maximum(denominator, 0.0)))
+    weights = (np.arange(len(line.readings)) == place) - np.asarray(rate)[..., None]
+    noise = np.einsum("...i,ij,...j->...", weights, line.covariance(), weights)
+    sampling = line.readings[place].sampling_factor or 0.0
+    return np.asarray(np.sqrt(noise + sampling * rate * (1 - rate) * np.maximum(denominator, 0.0)))
 
 
 def _narrow_counts(readings: list[Reading], z: float) -> int:
     """Intervals with an end that lies nearer to the estimate than z deviations at that end."""
-    estimate, stddev, low, high = _columns(readings, "estimate", "noise_stddev", "ci_low", "ci_high")
-    below = (estimate - low) < z * _count_deviation(low, stddev) * (1 - TOLERANCE)
-    above = (high - estimate) < z * _count_deviation(high, stddev) * (1 - TOLERANCE)
+    estimate, stddev, sampling, low, high = _columns(readings, "estimate", "noise_stddev", "sampling_factor", "ci_low", "ci_high")
+    below = (estimate - low) < z * _count_deviation(low, stddev, sampling) * (1 - TOLERANCE)
+    above = (high - estimate) < z * _count_deviation(high, stddev, sampling) * (1 - TOLERANCE)
     cut = low == 0.0  # there is no sampling below a mean of 0, so an interval may end just there
     return int(((below & ~cut) | above).sum())
 
@@ -93,48 +135,60 @@ def _covered_counts(readings: list[Reading], z: float, draws: int) -> tuple[int,
     import numpy as np
 
     random = np.random.default_rng(_SEED)
-    estimate, stddev = _columns(readings, "estimate", "noise_stddev")
+    estimate, stddev, sampling = _columns(readings, "estimate", "noise_stddev", "sampling_factor")
     mean = np.maximum(estimate, 0.0)
-    drawn = random.poisson(mean, (draws, len(mean))) + random.normal(0.0, stddev, (draws, len(mean)))
-    covered = np.abs(drawn - mean) <= z * _count_deviation(mean, stddev)
+    drawn = random.poisson(mean / sampling, (draws, len(mean))) * sampling + random.normal(0.0, stddev, (draws, len(mean)))
+    covered = np.abs(drawn - mean) <= z * _count_deviation(mean, stddev, sampling)
     return int(covered.sum()), covered.size
 
 
-def _rate_groups(inspection: Inspection) -> list[list[Reading]]:
-    """Known outcomes of each group of cells whose rates are published and whose denominator can be added up again."""
-    groups: dict[Cell, list[Reading]] = {}
-    for _, _, cells in inspection.cells.marginals:
+def _rate_lines(inspection: Inspection) -> list[_Line]:
+    """Known outcomes of each line of cells whose rates are published and whose denominator can be added up again."""
+    lines = []
+    for measure, marginal, cells in inspection.cells.marginals:
+        if "outcome" not in marginal:
+            continue
+        same, other = _outcome_covariance(inspection, measure, marginal)
+        groups: dict[Cell, list[Reading]] = {}
         for cell in cells:
-            if cell.code("outcome") != "all" and cell.code("outcome") not in OPEN_OUTCOMES:
+            if cell.code("outcome") not in OPEN_OUTCOMES:
                 groups.setdefault(cell.without("outcome"), []).append(inspection.cells.read(cell))
-    return [group for group in groups.values() if all(r.published and r.rate is not None for r in group)]
+        whole = (group for group in groups.values() if all(r.published and r.rate is not None for r in group))
+        lines += [_Line(group, same, other) for group in whole]
+    return lines
 
 
-def _narrow_rates(group: list[Reading], z: float) -> int:
+def _narrow_rates(line: _Line, z: float) -> int:
     """Ends of rate intervals (not cut at 0 or 1) that lie nearer than z deviations at that end."""
-    estimate, stddev, low, high = _columns(group, "estimate", "noise_stddev", "rate_ci_low", "rate_ci_high")
+    estimate, low, high = _columns(line.readings, "estimate", "rate_ci_low", "rate_ci_high")
     denominator, narrow = estimate.sum(), 0
     for place, ends in enumerate(zip(low, high, strict=True)):
         for end in ends:
             away = abs(estimate[place] - end * denominator)
-            needed = z * float(_rate_deviation(end, place, stddev, denominator))
-            narrow += 0.0 < end < 1.0 and away < needed * (1 - TOLERANCE)
+            needed = z * float(_rate_deviation(end, place, line, denominator))
+            narrow += 0.0 < end < 1.0 and away < needed * (1 - NEAR)
     return narrow
 
 
-def _covered_rates(groups: list[list[Reading]], z: float, draws: int) -> tuple[int, int]:
-    """Draws of whole groups in which `cell - true rate * denominator` is within z of its deviation, and all draws."""
+def _other_noise(line: _Line) -> int:
+    """Cells whose `noise_stddev` is not what `noise_covariance` says."""
+    return sum(abs((r.noise_stddev or 0.0) ** 2 / line.same - 1) > NEAR for r in line.readings)
+
+
+def _covered_rates(lines: list[_Line], z: float, draws: int) -> tuple[int, int]:
+    """Draws of whole lines in which `cell - true rate * denominator` is within z of its deviation, and all draws."""
     import numpy as np
 
     random = np.random.default_rng(_SEED)
     covered = tried = 0
-    for group in groups:
-        estimate, stddev = _columns(group, "estimate", "noise_stddev")
+    for line in lines:
+        estimate, sampling = _columns(line.readings, "estimate", "sampling_factor")
         mean = np.maximum(estimate, 0.0)
-        drawn = random.poisson(mean, (draws, len(mean))) + random.normal(0.0, stddev, (draws, len(mean)))
+        sampled = random.poisson(mean / sampling, (draws, len(mean))) * sampling
+        drawn = sampled + random.multivariate_normal(np.zeros(len(mean)), line.covariance(), draws, method="eigh")
         denominator, rates = drawn.sum(axis=1), mean / mean.sum()
         for place, rate in enumerate(rates):
-            deviation = _rate_deviation(np.full(draws, rate), place, stddev, denominator)
+            deviation = _rate_deviation(np.full(draws, rate), place, line, denominator)
             covered += int((np.abs(drawn[:, place] - rate * denominator) <= z * deviation).sum())
             tried += draws
     return covered, tried
@@ -151,16 +205,16 @@ def check_coverage(inspection: Inspection) -> tuple[bool, str]:
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     parts, narrow, passed = [], 0, True
     simulated = {t.name: _published([reading for _, reading in t.readings()]) for t in inspection.tables}
-    groups = _rate_groups(inspection)
+    lines = _rate_lines(inspection)
     for name, readings in simulated.items():
         if readings:
             narrow += _narrow_counts(readings, z)
             covered, tried = _covered_counts(readings, z, max(SIMULATIONS, LEAST_DRAWS // len(readings)))
             passed &= covered / tried >= confidence - COVERAGE_SLACK
             parts.append(f"{name} {covered / tried:.3f}")
-    if groups:
-        narrow += sum(_narrow_rates(group, z) for group in groups)
-        covered, tried = _covered_rates(groups, z, max(SIMULATIONS, LEAST_DRAWS // len(groups)))
+    if lines:
+        narrow += sum(_narrow_rates(line, z) + _other_noise(line) for line in lines)
+        covered, tried = _covered_rates(lines, z, max(SIMULATIONS, LEAST_DRAWS // len(lines)))
         passed &= covered / tried >= confidence - COVERAGE_SLACK
         parts.append(f"rates {covered / tried:.3f}")
     told = f"Simulated coverage of the {confidence:.0%} intervals: {', '.join(parts) or 'nothing to simulate'}; {narrow} ends too near."

@@ -12,7 +12,7 @@ from schemas.errors import CommonsError
 from schemas.keys import ALL, KEYS
 from schemas.plan import Measure
 from schemas.stages import CheckResult, MeasuredRelease
-from schemas.tables import TABLES, Status, columns
+from schemas.tables import COVARIANCE, TABLES, Status, columns
 
 WITHHELD = (Status.TOO_FEW_COMPANIES.value, Status.NOT_COLLECTED.value)
 Outcome = tuple[bool, str]
@@ -38,7 +38,7 @@ class Inspection:
     @cached_property
     def expected(self) -> dict[str, dict[CellKey, Measure]]:
         """For each table, every cell that the plan publishes, with its measure."""
-        found: dict[str, dict[CellKey, Measure]] = {name: {} for name in table_names(self.questions)}
+        found: dict[str, dict[CellKey, Measure]] = {name: {} for name in table_names(self.questions) if name != COVARIANCE}
         for measure in self.questions.measures:
             for marginal in measure.marginals:
                 found[measure.table].update(dict.fromkeys(marginal_cells(measure, marginal, self.plan), measure))
@@ -55,6 +55,9 @@ class Check:
     asks: str
     run: Callable[[Inspection], Outcome]
     needs: tuple[str, ...] = ("columns",)
+
+
+_NEVER_NULL = ("of_table", "keys", "codes", "variance")
 
 
 def check_companies(inspection: Inspection) -> Outcome:
@@ -85,9 +88,9 @@ def check_columns(inspection: Inspection) -> Outcome:
         if table.rows.num_rows and any(
             table.rows.column(c.name).null_count
             for c in columns(table.name, inspection.questions)
-            if c.name in ("quarter", "status")
+            if c.name in ("quarter", "status", *(_NEVER_NULL if table.name == COVARIANCE else ()))
         ):
-            return False, f"A row of {table.name} has no quarter or no status."
+            return False, f"A row of {table.name} misses what each row has."
     return True, f"{len(names)} tables have their declared columns."
 
 

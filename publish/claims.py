@@ -128,6 +128,18 @@ def difference(a: tuple[Cell, Estimate], b: tuple[Cell, Estimate], column: Measu
     return Estimate(value, value - stretch * down, value + stretch * up)
 
 
+def pull(cells: ReleaseCells, compared: list[Cell]) -> float:
+    """How much wider differences and trends can be than those of cells of independent noise.
+
+    Marginals of a measure agree with each other, so cells that differ in a key of n codes pull against each other: their noise
+    has a correlation of -1 / (n - 1) at worst, which widens a contrast by √(n / (n - 1)) at most.
+    """
+    names = set.intersection(*({name for name, _ in cell.keys} for cell in compared))
+    differing = [name for name in names if name in KEYS and len({cell.code(name) for cell in compared}) > 1]
+    fewest = min((cells.codes(compared[0].table, name) for name in differing), default=0)
+    return sqrt(fewest / (fewest - 1)) if fewest > 1 else 1.0
+
+
 def slope(estimates: list[Estimate], column: MeasuredColumn, z: float, stretch: float) -> Estimate:
     """Weighted least-squares slope over the places of the estimates, with its interval; `z` is that of their intervals."""
     weights = [(2 * z / max(sum(_widths(e, column)), 1e-12)) ** 2 for e in estimates]
@@ -175,7 +187,8 @@ class ClaimChecker:
     def compare(self, claim: Claim, assertion: Difference) -> Estimate:
         """The difference that a claim asserts, with its interval over the whole family."""
         a, b = claim.quantities[assertion.a], claim.quantities[assertion.b]
-        return difference((a.cell, self._estimate(a)), (b.cell, self._estimate(b)), a.column, self.stretch)
+        stretch = self.stretch * pull(self.cells, [a.cell, b.cell])
+        return difference((a.cell, self._estimate(a)), (b.cell, self._estimate(b)), a.column, stretch)
 
     def _estimate(self, quantity: Quantity) -> Estimate:
         found = estimate_of(self.cells.read(quantity.cell), quantity.column)
@@ -227,7 +240,8 @@ class ClaimChecker:
             quantities = [claim.quantities[name] for name in assertion.names]
             if len(quantities) < 3 or len({q.column for q in quantities}) != 1:
                 return ["a trend needs three cells or more of one kind"]
-            result = slope([self._estimate(q) for q in quantities], quantities[0].column, self.z, self.stretch)
+            stretch = self.stretch * pull(self.cells, [q.cell for q in quantities])
+            result = slope([self._estimate(q) for q in quantities], quantities[0].column, self.z, stretch)
             what = "the interval of a trend holds zero or lies the other way"
         holds = result.low > 0 if assertion.direction is Direction.HIGHER else result.high < 0
         return [] if holds else [what]

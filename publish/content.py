@@ -12,7 +12,7 @@ from schemas.keys import ALL, KEYS
 from schemas.periods import Quarter
 from schemas.plan import Measure, RegisteredPlan, ReleasePlan
 from schemas.stages import MeasuredRelease, NoisyTable
-from schemas.tables import TABLES, columns, key_columns
+from schemas.tables import COVARIANCE, TABLES, columns, key_columns
 
 CellKey = tuple[str, ...]
 """The values of a table's key columns, in the order of `schemas.tables.key_columns`."""
@@ -20,7 +20,7 @@ CellKey = tuple[str, ...]
 
 def table_names(plan: ReleasePlan) -> tuple[str, ...]:
     """Tables that a plan fills, in the order of the contract."""
-    filled = {measure.table for measure in plan.measures}
+    filled = {COVARIANCE, *(measure.table for measure in plan.measures)}
     return tuple(name for name in TABLES if name in filled)
 
 

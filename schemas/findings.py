@@ -90,7 +90,7 @@ _ALL = [
     ("E236", "blank line", "The line is empty; every line is one record.", "Leave blank lines out, also at the end of the file."),
     ("E237", "number as text or text as number", "A number stands in quotes, or a text without them.", "Write numbers without quotes; texts, ids and codes in quotes."),
     # Warnings.
-    ("W301", "record sent before", "The same record was sent before; it counts once.", "Nothing to do."),
+    ("W301", "record sent before", "The same record was sent before; it counts once, with the submission that brought it first.", "Nothing to do. Where that submission is withdrawn later, the record goes with it: send it again then."),
     ("W302", "submission sent before", "The same submission was sent before; the first receipt holds.", "Nothing to do."),
     ("W303", "quarter already measured", "The quarter has been measured: the data wait for a superseding plan.", "Nothing to do; the convener decides on a superseding release."),
     ("W304", "text not in NFC", "A text is not in Unicode form NFC: the same words may be written in two ways.", "Normalise texts to NFC before export; the record counts as it is."),
@@ -99,6 +99,7 @@ _ALL = [
     ("W307", "timestamps off the calendar", "A share of the file's records lies in the future or in 1970.", "Check the clock, the time zone and the unit (seconds or milliseconds) of the export."),
     ("W308", "same fault in most rows", "At least half of the file's rows have the same fault in the same field: the mapping is wrong, not the rows.", "Correct the mapping of the field named in the finding, then export again."),
     ("W309", "files of one submission differ", "A fault that most rows of this file have is absent from another file: they were written by different exports.", "Write all files of a submission by the same version of the export."),
+    ("W310", "withdrawn records were repeated", "Another submission of the quarter repeated records (W301) that may have counted with one that is now withdrawn.", "Where such records are to count on, send them again in a submission of their own."),
 ]  # fmt: skip
 
 FINDING_CODES: dict[str, FindingCode] = {row[0]: FindingCode(*row) for row in _ALL}

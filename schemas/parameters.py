@@ -70,16 +70,26 @@ class CompanyParameters(_Parameters):
     dominance_error_rate: float = Field(
         gt=0, le=0.5, description="rate at which a number just at the dominance share is published"
     )
-    estimate_share: Exact = Field(description="share of a marginal's rho for the estimates")
-    outside_share: Exact = Field(description="share for the mass outside the K - 1 largest companies")
-    dominance_rho_share: Exact = Field(description="share for the dominance vector")
 
     @model_validator(mode="after")
-    def _adds_up(self) -> "CompanyParameters":
-        if self.estimate_share + self.outside_share + self.dominance_rho_share != 1:
-            raise ValueError("the three shares of a marginal's rho must add up to 1")
+    def _fits(self) -> "CompanyParameters":
         if not 0 < self.dominance_share < 1:
             raise ValueError("the dominance share lies between 0 and 1")
+        return self
+
+
+class ShareParameters(_Parameters):
+    """How a measure's rho is divided. Estimates are one workload; the others are divided evenly over its marginals."""
+
+    estimates: Exact = Field(gt=0, description="share of a measure's rho for the estimates")
+    sampling: Exact = Field(gt=0, description="share for the sum of squared weights, which sampling variance is told from")
+    outside: Exact = Field(gt=0, description="share for the mass outside the K - 1 largest companies")
+    dominance: Exact = Field(gt=0, description="share for the dominance vector")
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "ShareParameters":
+        if self.estimates + self.sampling + self.outside + self.dominance != 1:
+            raise ValueError("the shares of a measure's rho must add up to 1")
         return self
 
 
@@ -89,6 +99,7 @@ class PrivacyParameters(_Parameters):
     unit: UnitParameters
     budget: BudgetParameters
     companies: CompanyParameters
+    shares: ShareParameters
     confidence: float = Field(gt=0.5, lt=1, description="confidence of the published intervals")
     too_noisy_ratio: float = Field(gt=0, description="an estimate below this many standard deviations is flagged too_noisy")
     close_days: int = Field(ge=0, description="days after its end at which a quarter is closed for measuring")

@@ -1,6 +1,7 @@
 """The release plan: which questions a release answers. Adding a table is an entry here, not code."""
 
 import tomllib
+from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
@@ -38,6 +39,24 @@ class _PlanModel(BaseModel):
 Names = tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class ContributionBound:
+    """How much one user may weigh in a measure: at most `mass` integer steps within each value of the key `stratum`.
+
+    Where `stratum` is empty that is the user's whole weight. `strata` counts the values of the stratum, 1 without one.
+    Weights are not negative; so no user moves a marginal by more than √strata · mass in L2.
+    """
+
+    mass: int
+    stratum: str = ""
+    strata: int = 1
+
+    @property
+    def l2_squared(self) -> int:
+        """Square of the most that one user moves any one marginal, in integer steps."""
+        return self.strata * self.mass**2
+
+
 class Measure(_PlanModel):
     """One measure: an event, an estimand, and the marginals on which it is published."""
 
@@ -65,15 +84,21 @@ class Measure(_PlanModel):
                 raise ValueError("an outcome measure names an outcome kind and a window")
         elif self.outcome_kind or self.window:
             raise ValueError("only outcome measures name an outcome kind and a window")
-        if self.estimand is Estimand.SHARE_OF_USER_AND_DEPTH and any("depth_band" not in m for m in self.marginals):
-            # Without the band as key a user's bands fall into one cell, and the bound of sqrt(bands) would be wrong.
+        if self.stratum and any(self.stratum not in m for m in self.marginals):
+            # Without the stratum as key a user's strata fall into one cell, and the bound of √strata would be wrong.
             raise ValueError("a measure weighted within depth bands has depth_band in every marginal")
         return self
 
-    def l2_squared(self, weight_scale: int) -> int:
-        """The contribution bound, written once: no user moves any one marginal of this measure by more, in L2 squared."""
-        bands = len(DEPTH_BANDS) if self.estimand is Estimand.SHARE_OF_USER_AND_DEPTH else 1
-        return bands * weight_scale**2
+    @property
+    def stratum(self) -> str:
+        """The key within each value of which a user has a whole weight, or nothing."""
+        return "depth_band" if self.estimand is Estimand.SHARE_OF_USER_AND_DEPTH else ""
+
+    def bound(self, weight_scale: int) -> ContributionBound:
+        """The contribution bound of this measure, written once."""
+        if self.stratum:
+            return ContributionBound(weight_scale, self.stratum, len(DEPTH_BANDS))
+        return ContributionBound(weight_scale)
 
     def scope(self, quarter: Quarter, plan: "ReleasePlan") -> Scope:
         """What the public domains of this measure's keys depend on."""
@@ -138,8 +163,8 @@ class RegisteredPlan(_PlanModel):
         return tuple(m for m in self.release_plan.measures if m.outcome_kind not in self.not_collected)
 
     def rho_of(self, measure: Measure) -> Fraction:
-        """Exact rho of one marginal of a measure: the measure's share, divided evenly over its marginals."""
-        return Fraction(self.rho) * self.privacy.split[measure.name] / len(measure.marginals)
+        """Exact rho of a measure."""
+        return Fraction(self.rho) * self.privacy.split[measure.name]
 
 
 def load_release_plan(path: Path, privacy: PrivacyParameters) -> ReleasePlan:

@@ -57,6 +57,9 @@ class TableSpec:
         return bool(self.denominator)
 
 
+COVARIANCE = "noise_covariance"
+"""The table that says how the noise of cells hangs together; it has no estimates and no statuses."""
+
 _KNOWN = "users-equivalent of the same row's keys with a known outcome value (neither unknown nor pending)"
 
 TABLES: Mapping[str, TableSpec] = {
@@ -85,8 +88,31 @@ TABLES: Mapping[str, TableSpec] = {
             "one outcome of an intervention; a user's events within one depth band share a weight of one, so a user may count once in each band",
             _KNOWN,
         ),
+        TableSpec(
+            COVARIANCE,
+            "Noise of cells that are added or compared",
+            "one set of keys of one measure: the variance of the noise in what the sums over these keys tell beyond those over fewer keys",
+            "With which noise do cells of one measure add up, and differ?",
+            "none: a property of the mechanism, not of data",
+        ),
     )
 }
+
+_COVARIANCE_COLUMNS = (
+    Column("of_table", "string", "the table that the measure fills"),
+    Column("outcome_kind", "string", f"kind of outcome of the measure; `{ALL}` where it has none"),
+    Column("window", "string", f"window of the outcome; `{ALL}` where it has none"),
+    Column("keys", "string", f"names of the keys, separated by commas; `{ALL}` for the total"),
+    Column("codes", "float", "product of the numbers of codes of these keys"),
+    Column(
+        "variance",
+        "float",
+        "variance of the noise along each direction. Two cells of marginals B and C covary by the sum, over the sets A of keys in both, of "
+        "variance(A) × the product over A of (1 if the cells share the code of the key, else 0, less 1 / codes(key)) "
+        "/ the product over B without A and C without A of codes(key). `depth_band` is not reduced: for it the term is 1 or 0, and it is in every A",
+        "users-equivalent, squared",
+    ),
+)
 
 _VALUES = (
     Column("estimate", "float", "unbiased noisy estimate; may be negative; null only where status says why", "users-equivalent"),
@@ -97,6 +123,7 @@ _VALUES = (
         "users-equivalent",
     ),
     Column("noise_stddev", "float", "standard deviation of the privacy noise in `estimate`", "users-equivalent"),
+    Column("sampling_factor", "float", "sampling variance of `estimate`, divided by its mean: Σw² / Σw over users, at most 1"),
     Column("ci_low", "float", "lower end of the 95 % interval of `estimate`, noise and sampling", "users-equivalent"),
     Column("ci_high", "float", "upper end of the 95 % interval of `estimate`, noise and sampling", "users-equivalent"),
 )
@@ -117,6 +144,8 @@ _STATUS = Column("status", "string", "; ".join(f"`{s}`: {STATUS_MEANING[s]}" for
 
 def key_columns(table: str, plan: ReleasePlan) -> tuple[str, ...]:
     """Key columns of a table under a plan: outcome kind and window where it has outcomes, then its keys in declared order."""
+    if table == COVARIANCE:
+        return ("of_table", "outcome_kind", "window", "keys")
     measures = [m for m in plan.measures if m.table == table]
     used = {key for m in measures for marginal in m.marginals for key in marginal}
     outcome = ("outcome_kind", "window") if any(m.outcome_kind for m in measures) else ()
@@ -125,6 +154,9 @@ def key_columns(table: str, plan: ReleasePlan) -> tuple[str, ...]:
 
 def columns(table: str, plan: ReleasePlan) -> tuple[Column, ...]:
     """All columns of a table under a plan, in order."""
+    quarter = Column("quarter", "string", "calendar quarter, UTC")
+    if table == COVARIANCE:
+        return (quarter, *_COVARIANCE_COLUMNS)
     spec = TABLES[table]
     fixed = {
         "outcome_kind": Column("outcome_kind", "string", "kind of outcome"),
@@ -134,7 +166,6 @@ def columns(table: str, plan: ReleasePlan) -> tuple[Column, ...]:
         fixed.get(name) or Column(name, "string", f"{KEYS[name].description}; `{ALL}` where summed over")
         for name in key_columns(table, plan)
     )
-    quarter = Column("quarter", "string", "calendar quarter, UTC")
     return (quarter, *keys, *_VALUES, *(_RATES if spec.has_rates else ()), _STATUS)
 
 

@@ -1,4 +1,4 @@
-"""The draw: discrete Gaussian noise on every marginal of a plan, under one privacy filter.
+"""The draw: discrete Gaussian noise on everything that a plan asks for, under one privacy filter.
 
 One user domain stands for "the bounded tables in DuckDB"; its distance is the number of users added or removed. Each
 query is a transformation whose stability map reads the one declared bound and whose function re-checks it on the table
@@ -6,26 +6,29 @@ query is a transformation whose stability map reads the one declared bound and w
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import opendp.prelude as dp
 
-from aggregate.answer import Answer, NoisyMarginal
+from aggregate.answer import Answer, NoisyMarginal, NoisyResidual
 from aggregate.bounding import BoundedTable
 from aggregate.counts import ExactCounts, Integers, exact_counts
 from aggregate.mechanisms.conversion import float_down, float_up
+from aggregate.workload import Residual, Workload
 from schemas.errors import BudgetRefusedError
-from schemas.parameters import CompanyParameters
+from schemas.keys import Scope
+from schemas.parameters import PrivacyParameters
 from schemas.periods import Quarter
-from schemas.plan import Measure, RegisteredPlan
+from schemas.plan import ContributionBound, Measure, Names, RegisteredPlan
 
 
 @dataclass(frozen=True)
-class _Vector:
-    """One noisy vector of a marginal: its function of the exact counts, its share of rho, and its Lipschitz factor."""
+class _CompanyVector:
+    """One noisy vector that decides a company rule: its function of the exact counts, its share of rho, its Lipschitz factor."""
 
     name: str
     share: Fraction
@@ -33,28 +36,43 @@ class _Vector:
     function: Callable[[ExactCounts], Integers]
 
 
-def vectors(companies: CompanyParameters) -> tuple[_Vector, ...]:
-    """Estimates, mass outside the K - 1 largest companies, and the dominance vector."""
+def company_vectors(privacy: PrivacyParameters) -> tuple[_CompanyVector, ...]:
+    """Mass outside the K - 1 largest companies, and the dominance vector."""
+    companies, shares = privacy.companies, privacy.shares
     numerator, denominator = companies.dominance_share.numerator, companies.dominance_share.denominator
     return (
-        _Vector("estimate", companies.estimate_share, 1, ExactCounts.total),
-        _Vector("outside", companies.outside_share, 1, lambda c: c.outside_largest(companies.minimum - 1)),
-        _Vector(
+        _CompanyVector("outside", shares.outside, 1, lambda c: c.outside_largest(companies.minimum - 1)),
+        _CompanyVector(
             "dominance",
-            companies.dominance_rho_share,
+            shares.dominance,
             max(numerator, denominator - numerator),
             lambda c: c.dominance(numerator, denominator),
         ),
     )
 
 
-def sensitivity(measure: Measure, weight_scale: int, factor: int) -> float:
-    """L2 sensitivity of one vector of a marginal in integer steps, rounded up."""
-    exact = Fraction(factor**2 * measure.l2_squared(weight_scale))
-    root = math.sqrt(float_up(exact))
-    while Fraction(root) ** 2 < exact:
+def root_up(square: Fraction) -> float:
+    """The square root of an exact number, rounded up."""
+    root = math.sqrt(float_up(square))
+    while Fraction(root) ** 2 < square:
         root = math.nextafter(root, math.inf)
     return root
+
+
+def vector_sensitivity(bound: ContributionBound, factor: int) -> float:
+    """L2 sensitivity of a company vector of a marginal in integer steps, rounded up."""
+    return root_up(Fraction(factor**2 * bound.l2_squared))
+
+
+def residual_sensitivity(bound: ContributionBound, residual: Residual) -> float:
+    """L2 sensitivity of a residual in integer steps, rounded up: its linear part, and the rounding of its numbers."""
+    linear, rounded = residual.l2(bound.mass, bound.strata)
+    return float_up(Fraction(root_up(linear)) + Fraction(root_up(Fraction(rounded))))
+
+
+def squares_sensitivity(bound: ContributionBound) -> float:
+    """Sensitivity of `BoundedTable.squares`: a user adds at most strata · mass, and one for the division."""
+    return float_up(Fraction(bound.strata * bound.mass + 1))
 
 
 def noise_scale(l2: float, rho: Fraction) -> float:
@@ -79,18 +97,24 @@ class PreparedDraw:
         output = (float_down(self.rho), float_down(self.threshold_delta))
         odometer = dp.c.make_fully_adaptive_composition(domain, metric, dp.approximate(dp.zero_concentrated_divergence()))
         session = dp.c.make_privacy_filter(odometer, d_in=1.0, d_out=output)(object())
-        marginals: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
+        residuals: list[NoisyResidual] = []
+        marginals: dict[tuple[str, Names], dict[str, Any]] = {}
         for query in self.queries:
-            noisy = _evaluate(session, query.measurement(domain, metric))
-            entry = marginals.setdefault((query.measure.name, query.marginal), {})
-            entry[query.name], entry[f"{query.name}_scale"] = tuple(noisy), query.scale
-        return Answer(tuple(NoisyMarginal(name, marginal, **entry) for (name, marginal), entry in marginals.items()))
+            noisy = tuple(_evaluate(session, query.measurement(domain, metric)))
+            if query.name == "estimates":
+                residuals.append(NoisyResidual(query.measure.name, query.keys, noisy, query.scale))
+            else:
+                entry = marginals.setdefault((query.measure.name, query.keys), {})
+                entry[query.name] = noisy[0] if query.name == "squares" else noisy
+                entry[f"{query.name}_scale"] = query.scale
+        told = tuple(NoisyMarginal(name, marginal, **entry) for (name, marginal), entry in marginals.items())
+        return Answer(tuple(residuals), told)
 
 
 @dataclass(frozen=True)
 class _Query:
     measure: Measure
-    marginal: tuple[str, ...]
+    keys: Names
     name: str
     l2: float
     scale: float
@@ -131,29 +155,49 @@ def prepare(tables: Sequence[BoundedTable], plan: RegisteredPlan, companies: Seq
 
     Raises BudgetRefusedError where a table breaks its bound or the scales together would go over the plan's rho.
     """
-    privacy, quarter = plan.privacy, Quarter.parse(plan.quarter)
-    queries: list[_Query] = []
-    spent = Fraction(0)
-    for table in tables:
-        measure = table.measure
-        scope = measure.scope(quarter, plan.release_plan)
-        for marginal in measure.marginals:
-            counts = exact_counts(table, marginal, scope, companies)
-            for vector in vectors(privacy.companies):
-                l2 = sensitivity(measure, privacy.unit.weight_scale, vector.factor)
-                scale = noise_scale(l2, plan.rho_of(measure) * vector.share)
-                spent += Fraction(l2) ** 2 / (2 * Fraction(scale) ** 2)
-                queries.append(
-                    _Query(measure, tuple(marginal), vector.name, l2, scale, _checked(table, marginal, counts, vector))
-                )
+    quarter = Quarter.parse(plan.quarter)
+    queries = [
+        query for table in tables for query in _queries(table, plan, table.measure.scope(quarter, plan.release_plan), companies)
+    ]
+    spent = sum((Fraction(query.l2) ** 2 / (2 * Fraction(query.scale) ** 2) for query in queries), Fraction(0))
     if spent > Fraction(plan.rho):
         raise BudgetRefusedError("The plan's noise scales go over its rho.")
     return PreparedDraw(tuple(queries), Fraction(plan.rho), Fraction(plan.threshold_delta))
 
 
-def _checked(table: BoundedTable, marginal: Sequence[str], counts: ExactCounts, vector: _Vector) -> Callable[[], list[int]]:
+def _queries(table: BoundedTable, plan: RegisteredPlan, scope: Scope, companies: Sequence[str]) -> Iterator[_Query]:
+    measure, bound, privacy, rho = table.measure, table.bound, plan.privacy, plan.rho_of(table.measure)
+    counts = {marginal: exact_counts(table, marginal, scope, companies) for marginal in measure.marginals}
+    workload = Workload.of(measure, scope)
+
+    def query(name: str, keys: Names, l2: float, share: Fraction, exact: list[int]) -> _Query:
+        return _Query(measure, keys, name, l2, noise_scale(l2, rho * share), _checked(table, exact))
+
+    for residual in workload.residuals:
+        exact = residual.of(_sums(residual, counts, workload))
+        l2 = residual_sensitivity(bound, residual)
+        yield query("estimates", residual.keys, l2, privacy.shares.estimates * residual.share, exact)
+    for marginal, exact_marginal in counts.items():
+        for vector in company_vectors(privacy):
+            exact = [int(value) for value in vector.function(exact_marginal)]
+            share = vector.share / len(counts)
+            yield query(vector.name, marginal, vector_sensitivity(bound, vector.factor), share, exact)
+        share = privacy.shares.sampling / len(counts)
+        yield query("squares", marginal, squares_sensitivity(bound), share, [table.squares(marginal)])
+
+
+def _sums(residual: Residual, counts: dict[Names, ExactCounts], workload: Workload) -> Integers:
+    """Exact sums over the keys of a residual, from a marginal that has them all."""
+    marginal = next(marginal for marginal in counts if set(residual.keys) <= set(marginal))
+    whole = counts[marginal].total().reshape([workload.codes[key] for key in marginal])
+    kept = [key for key in marginal if key in residual.keys]
+    summed = whole.sum(axis=tuple(place for place, key in enumerate(marginal) if key not in residual.keys), dtype=np.int64)
+    return np.asarray(np.transpose(summed, [kept.index(key) for key in residual.keys]), dtype=np.int64)
+
+
+def _checked(table: BoundedTable, values: list[int]) -> Callable[[], list[int]]:
     def exact() -> list[int]:
-        table.check(marginal)  # again, inside the transformation: the bound is what the map says, at the moment of the draw
-        return [int(value) for value in vector.function(counts)]
+        table.check()  # again, inside the transformation: the bound is what the map says, at the moment of the draw
+        return values
 
     return exact

@@ -10,7 +10,7 @@ import opendp.prelude as dp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pooled import SECRET, as_scrubbed, pool_rows, privacy, registered
+from pooled import QUARTER, SECRET, as_scrubbed, pool_rows, privacy, registered
 from sqlalchemy import create_engine
 
 from aggregate.answer import Answer
@@ -19,7 +19,8 @@ from aggregate.counts import ExactCounts
 from aggregate.ledger import Ledger
 from aggregate.measurement import measure
 from aggregate.mechanisms.conversion import epsilon_of, float_down, float_up
-from aggregate.mechanisms.draw import PreparedDraw, noise_scale, prepare, sensitivity, vectors
+from aggregate.mechanisms.draw import PreparedDraw, company_vectors, noise_scale, prepare, residual_sensitivity
+from aggregate.workload import Workload
 from sample_data.generate import generate
 from sample_data.parameters import SimulationParameters
 from schemas.errors import BudgetRefusedError
@@ -43,7 +44,9 @@ def test_the_noise_is_as_large_as_declared() -> None:
     dp.enable_features("contrib")
     plan = registered()
     first = plan.release_plan.measures[0]
-    scale = noise_scale(sensitivity(first, 2**20, 1), plan.rho_of(first) * plan.privacy.companies.estimate_share)
+    residual = Workload.of(first, first.scope(QUARTER, plan.release_plan)).residuals[-1]
+    share = plan.privacy.shares.estimates * residual.share
+    scale = noise_scale(residual_sensitivity(first.bound(2**20), residual), plan.rho_of(first) * share)
     gaussian = dp.m.make_gaussian(dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T="f64"), scale=scale)
     draws = np.array(gaussian([0] * 50_000), dtype=float)
     z = (draws.var() / scale**2 - 1) / math.sqrt(2 / len(draws))
@@ -138,7 +141,7 @@ def test_company_vectors_move_by_no_more_than_a_users_mass(before: list[list[int
     mass = np.array(added[: len(before)], dtype=np.int64)
     after = base.copy()
     after[:, company] += mass
-    for vector in vectors(privacy().companies):
+    for vector in company_vectors(privacy()):
         moved = np.abs(vector.function(ExactCounts(after)) - vector.function(ExactCounts(base)))
         assert (moved <= vector.factor * mass).all()
 

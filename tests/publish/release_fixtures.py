@@ -1,6 +1,7 @@
 """A measured release with made-up noisy numbers, from the real configuration; and people with keys."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,21 +10,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from aggregate.intervals import count_interval, rate_interval, z_value
-from publish.content import marginal_cells, table_names
+from aggregate.answer import Answer, NoisyMarginal, NoisyResidual
+from aggregate.counts import public_cells
+from aggregate.tabulation import tabulate
+from aggregate.workload import Workload
 from publish.signoff import People, sign_off
 from schemas.codes import OPEN_OUTCOMES
 from schemas.keys import KEYS
 from schemas.parameters import load_privacy_parameters
 from schemas.periods import Quarter
-from schemas.plan import Event, Measure, RegisteredPlan, load_release_plan
+from schemas.plan import Measure, RegisteredPlan, load_release_plan
 from schemas.signing import encode_key, public_key
 from schemas.stages import MeasuredRelease, NoisyTable, SignOff, Spend
-from schemas.tables import TABLES, Status, columns, key_columns
+from schemas.tables import Status
 
 CONFIG = Path(__file__).parents[2] / "config"
 QUARTER = Quarter(2026, 3)
-Z = z_value(0.95)
 
 GOOD = {"risk_trajectory": "deescalated", "user_reply": "engaged", "resource_opened": "yes"}
 FADING = {"1-5": 0.62, "6-10": 0.58, "11-20": 0.52, "21-40": 0.45, "41-80": 0.36, "81+": 0.30}
@@ -35,100 +37,70 @@ BY_INTERVENTION = {
 }
 
 
-def _share_of_good(keys: dict[str, str], flat: bool) -> float:
-    if flat:
-        return 0.45
-    if "depth_band" in keys:
-        return FADING[keys["depth_band"]]
-    return BY_INTERVENTION.get(keys.get("intervention", ""), 0.42)
+def _weights(key: str, scope: Any) -> np.ndarray:
+    """How frequent each code of a key is: earlier codes of a domain are more frequent, as in real tables."""
+    codes = KEYS[key].domain(scope)
+    return np.array([0.05 if code in ("unknown", "other") else 1.0 / (1 + 0.25 * place) for place, code in enumerate(codes)])
 
 
-def _weight(keys: dict[str, str], scope: Any) -> float:
-    """How large a cell is before its outcome: earlier codes of a domain are more frequent, as in real tables."""
-    weight = 1.0
-    for name, code in keys.items():
-        if name != "outcome":
-            domain = KEYS[name].domain(scope)
-            weight *= 0.05 if code in ("unknown", "other") else 1.0 / (1 + 0.25 * domain.index(code))
-    return weight
-
-
-def _truth(measure: Measure, plan: RegisteredPlan, marginal: tuple[str, ...], users: float, flat: bool) -> list[float]:
-    scope = measure.scope(Quarter.parse(plan.quarter), plan.release_plan)
-    names = key_columns(measure.table, plan.release_plan)
-    sizes = []
-    for cell in marginal_cells(measure, marginal, plan):
-        keys = {k: v for k, v in zip(names, cell, strict=True) if k in marginal}
-        size = _weight(keys, scope)
-        if "outcome" in keys:
-            known = [v for v in scope.outcome_values if v not in OPEN_OUTCOMES]
-            good = _share_of_good(keys, flat)
-            if keys["outcome"] in OPEN_OUTCOMES:
-                share = 0.06
-            elif keys["outcome"] == GOOD[measure.outcome_kind]:
-                share = 0.88 * good
-            else:
-                share = 0.88 * (1 - good) / (len(known) - 1)
-            size *= share
-        sizes.append(size)
-    total = sum(sizes)
-    return [users * size / total for size in sizes]
-
-
-def _rates(rows: list[dict[str, Any]]) -> None:
-    """Rates of one group of outcomes, as the measurement gives them; no rate where the denominator is noise."""
-    known = [row for row in rows if row["outcome"] not in OPEN_OUTCOMES]
-    if any(row["estimate"] is None for row in rows):
-        return
-    total = sum(row["estimate"] for row in known)
-    everything = sum(row["estimate"] for row in rows)
-    for row in rows:
-        row["unknown_share"] = 1 - total / everything if everything > 0 else None
-    for row in known:
-        found = rate_interval(row["estimate"], total, row["noise_stddev"], len(known), Z)
-        if found is not None:
-            row |= {"rate": found.value, "rate_ci_low": found.interval.low, "rate_ci_high": found.interval.high}
-
-
-def _measure_rows(
-    measure: Measure, plan: RegisteredPlan, random: Any, users: float, flat: bool, noise: float
-) -> list[dict[str, Any]]:
-    names = key_columns(measure.table, plan.release_plan)
+def _outcomes(measure: Measure, key: str, scope: Any, flat: bool) -> np.ndarray:
+    """Shares of the outcome values, a row for each code of `key`."""
+    known = [value for value in scope.outcome_values if value not in OPEN_OUTCOMES]
     rows = []
-    total = random.poisson(users)
+    for code in KEYS[key].domain(scope):
+        good = 0.45 if flat else (FADING if key == "depth_band" else BY_INTERVENTION).get(code, 0.42)
+        shares = {value: 0.88 * (1 - good) / (len(known) - 1) for value in known} | {GOOD[measure.outcome_kind]: 0.88 * good}
+        rows.append([shares.get(value, 0.06) for value in scope.outcome_values])
+    return np.array(rows)
+
+
+def _exact(measure: Measure, plan: RegisteredPlan, random: Any, total: int, flat: bool) -> tuple[list[str], np.ndarray]:
+    """Users by all keys of a measure at once, so that its marginals agree. Returns the keys, and one axis for each."""
+    scope = measure.scope(Quarter.parse(plan.quarter), plan.release_plan)
+    keys = [key for key in dict.fromkeys(k for marginal in measure.marginals for k in marginal) if key != "outcome"]
+    shares = np.ones(())
+    for key in keys:
+        shares = np.multiply.outer(shares, _weights(key, scope))
+    if measure.outcome_kind:
+        of = "depth_band" if "depth_band" in keys else "intervention" if "intervention" in keys else keys[0]
+        outcomes = _outcomes(measure, of, scope, flat)
+        shares = np.moveaxis(np.moveaxis(shares, keys.index(of), -1)[..., None] * outcomes, -2, keys.index(of))
+        keys = [*keys, "outcome"]
+    return keys, random.multinomial(total, np.ravel(shares / shares.sum())).reshape(shares.shape)
+
+
+def _sums(keys: list[str], whole: np.ndarray, over: Sequence[str]) -> np.ndarray:
+    summed = whole.sum(axis=tuple(place for place, key in enumerate(keys) if key not in over))
+    kept = [key for key in keys if key in over]
+    return np.transpose(summed, [kept.index(key) for key in over])
+
+
+def _draw(measure: Measure, plan: RegisteredPlan, random: Any, users: float, flat: bool, noise: float) -> Answer:
+    """What the measurement would draw for one measure, with the plan's own noise times `noise`."""
+    scale, shares, rho = plan.privacy.unit.weight_scale, plan.privacy.shares, float(plan.rho_of(measure))
+    scope = measure.scope(Quarter.parse(plan.quarter), plan.release_plan)
+    keys, whole = _exact(measure, plan, random, random.poisson(users), flat)
+    residuals, marginals = [], []
+    for residual in Workload.of(measure, scope).residuals:
+        square, _ = residual.l2(scale, measure.bound(scale).strata)
+        sigma = noise * math.sqrt(square / (2 * rho * float(shares.estimates * residual.share)))
+        values = residual.of(_sums(keys, whole, residual.keys) * scale) + random.normal(0, sigma, math.prod(residual.shape))
+        residuals.append(NoisyResidual(measure.name, residual.keys, tuple(int(value) for value in values), sigma))
     for marginal in measure.marginals:
-        rho = float(plan.rho_of(measure) * plan.privacy.companies.estimate_share)
-        stddev = noise * (measure.l2_squared(1) / (2 * rho)) ** 0.5
-        truth = np.array(_truth(measure, plan, marginal, users, flat))
-        counts = random.multinomial(total, truth / truth.sum())
-        group: list[dict[str, Any]] = []
-        for cell, count in zip(marginal_cells(measure, marginal, plan), counts, strict=True):
-            row: dict[str, Any] = {"quarter": plan.quarter, **dict(zip(names, cell, strict=True))}
-            estimate = float(count + random.normal(0, stddev))
-            interval = count_interval(estimate, stddev, Z)
-            noisy = estimate < plan.privacy.too_noisy_ratio * stddev
-            row |= {"estimate": estimate, "estimate_nonneg": max(estimate, 0.0), "noise_stddev": stddev}
-            row |= {"ci_low": interval.low, "ci_high": interval.high}
-            row |= {"status": Status.TOO_NOISY if noisy else Status.OK}
-            if measure.event is Event.INTERVENTION_OUTCOME:
-                row |= {"rate": None, "rate_ci_low": None, "rate_ci_high": None, "unknown_share": None}
-                row |= {"denominator": TABLES[measure.table].denominator}
-            if row.get("age_band") == "65_plus" and row.get("ideation", "all") in ("active_intent_no_plan", "active_plan_intent"):
-                withhold(row, Status.TOO_FEW_COMPANIES)
-            if measure.outcome_kind in plan.not_collected and measure.outcome_kind:
-                withhold(row, Status.NOT_COLLECTED)
-            group.append(row)
-            if row.get("outcome") == "pending":
-                _rates(group)
-            if row.get("outcome", "pending") == "pending":
-                rows += group
-                group = []
-    return rows
+        enough = [0 if _of_few(dict(zip(marginal, cell, strict=True))) else 10**9 for cell in public_cells(marginal, scope)]
+        marginals.append(
+            NoisyMarginal(measure.name, marginal, tuple(enough), 1.0, tuple(-v for v in enough), 1.0, round(users * scale), 1.0)
+        )
+    return Answer(tuple(residuals), tuple(marginals))
+
+
+def _of_few(keys: dict[str, str]) -> bool:
+    return keys.get("age_band") == "65_plus" and keys.get("ideation") in ("active_intent_no_plan", "active_plan_intent")
 
 
 def withhold(row: dict[str, Any], status: Status) -> None:
     """Nulls a row as the measurement does."""
-    for name in ("estimate", "estimate_nonneg", "noise_stddev", "ci_low", "ci_high"):
+    for name in ("estimate", "estimate_nonneg", "noise_stddev", "sampling_factor", "ci_low", "ci_high"):
         row[name] = None
     for name in ("rate", "rate_ci_low", "rate_ci_high", "unknown_share"):
         if name in row:
@@ -165,14 +137,11 @@ def build_measured(
         plan=questions.model_dump(mode="json", by_alias=True),
     )
     random = np.random.default_rng(seed)
-    tables = []
-    for name in table_names(questions):
-        rows = [r for m in questions.measures if m.table == name for r in _measure_rows(m, plan, random, users, flat, noise)]
-        declared = columns(name, questions)
-        schema = pa.schema([pa.field(c.name, pa.float64() if c.type == "float" else pa.string()) for c in declared])
-        tables.append(NoisyTable(name, pa.Table.from_pylist(rows, schema=schema)))
+    drawn = [_draw(m, plan, random, users, flat, noise) for m in questions.measures if m.outcome_kind not in not_collected]
+    answer = Answer(tuple(r for d in drawn for r in d.residuals), tuple(m for d in drawn for m in d.marginals))
+    tables = tabulate(answer, plan.model_copy(update={"contributors": max(contributors, privacy.companies.minimum)}))
     spend = Spend("0.016016", 0.89, 1e-7, 2026, "0.032032", 1.29, 1e-7, ("a" * 64,))
-    return MeasuredRelease(quarter, version, plan, tuple(tables), spend)
+    return MeasuredRelease(quarter, version, plan, tables, spend)
 
 
 def change_rows(measured: MeasuredRelease, table: str, change: Callable[[list[dict[str, Any]]], Any]) -> MeasuredRelease:

@@ -71,7 +71,7 @@ def test_help_lines_stand_by_region(html: str) -> None:
 
 
 def test_little_data_say_so() -> None:
-    brief = render_brief(build_measured(users=300), HELPLINES, (), charts=True)
+    brief = render_brief(build_measured(users=60), HELPLINES, (), charts=True)
     assert not brief.findings and brief.html.count("Not enough data to tell") >= 3 and "Nothing to draw" in brief.html
 
 

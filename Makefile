@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-BENCHES := demo intake scrub at_rest poisoning
-SYSTEM_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core poppler-utils openssh-server postgresql
+BENCHES := demo intake scrub at_rest poisoning measure
+PEERS := pipelinedp tumult smartnoise opendp
+SYSTEM_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core poppler-utils openssh-server postgresql openjdk-17-jre-headless
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run setup-system demo test test-long lint format docs bench lock clean
+.PHONY: help setup setup-run setup-system setup-peers demo test test-long lint format docs bench lock clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +31,12 @@ setup-system: ## install Debian packages that some outputs and tests need (the P
 	@if ! command -v apt-get >/dev/null; then echo "no apt-get here: the PDF of the brief may be skipped"; \
 	elif [ "$$(id -u)" != 0 ]; then echo "not root: run 'sudo make setup-system' for the PDF of the brief"; \
 	else apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES) >/dev/null; fi
+
+build/peers/%/stamp: requirements/peers-%.txt
+	$(PYTHON) -m venv build/peers/$*
+	build/peers/$*/bin/python -m pip install --quiet --no-deps --require-hashes -r $< && touch $@ || echo "$* cannot be installed here: bench-measure skips it"
+
+setup-peers: $(PEERS:%=build/peers/%/stamp) ## install the peers of bench-measure, pinned by hash, each in an environment of its own
 
 demo: setup-run ## all of it on synthetic data, below demo/
 	$(BIN)/commons demo --root demo
@@ -57,6 +64,7 @@ docs: setup ## write the generated documents anew
 
 bench: setup $(addprefix bench-,$(BENCHES)) ## every benchmark
 
+bench-measure: setup-peers
 bench-%: setup ## one benchmark; prints a table and writes build/bench/NAME.json
 	$(BIN)/python -m benchmarks.$*
 
@@ -65,6 +73,8 @@ lock: setup ## resolve requirements/*.txt anew
 		--no-header --no-annotate pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
 		--no-header --no-annotate --group dev --constraint requirements/run.txt pyproject.toml -o requirements/dev.txt
+	for peer in $(PEERS); do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+		--no-emit-index-url --no-header --no-annotate requirements/peers-$$peer.in -o requirements/peers-$$peer.txt || exit 1; done
 
 clean: ## remove what was built (not the demonstration's pool)
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .import_linter_cache .hypothesis

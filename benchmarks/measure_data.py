@@ -30,6 +30,8 @@ SAME_RECORD = 0.5  # an event is in the record of the one before: two a record o
 SENT_TWICE = 0.02  # of the records
 SHAPE = (8, 8, 5, 4)
 """Cells: risk, intervention, depth, outcome."""
+LABELS = np.random.default_rng(SEED).permutation(int(np.prod(SHAPE)))
+"""Label of each cell in the flat file: a public permutation, so that who keeps a user's first cells favours no key."""
 
 OUTCOME_KIND, WINDOW = "resource_opened", "24h"
 ROWS_A_PART, ROWS_A_GROUP = 4_096, 512  # as the scrub writes them
@@ -100,6 +102,18 @@ def kept_truth(data: Events, cells: int) -> Truth:
     return Truth(np.bincount(cell, weights=kept[user], minlength=np.prod(SHAPE)).reshape(SHAPE))
 
 
+def first_truth(data: Events, cells: int) -> Truth:
+    """Number of users in a cell where each keeps so many of its cells, the first by label."""
+    user, label = np.divmod(np.unique(data.user * np.prod(SHAPE) + LABELS[data.cell]), np.prod(SHAPE))
+    place = np.arange(len(user)) - np.searchsorted(user, user)  # among the user's cells
+    return Truth(by_cell(np.bincount(label[place < cells], minlength=np.prod(SHAPE)).astype(float)))
+
+
+def by_cell(labelled: Floats) -> Floats:
+    """Values in order of label as an array of SHAPE."""
+    return labelled[LABELS].reshape(SHAPE)
+
+
 def shared_truth(data: Events) -> Truth:
     """Every user counts one, divided evenly over the user's events: what the pool estimates."""
     weight = 1 / np.bincount(data.user, minlength=USERS)
@@ -107,12 +121,12 @@ def shared_truth(data: Events) -> Truth:
 
 
 def write_flat(data: Events, path: Path) -> None:
-    """One row an event, in no order: `user` and `cell`. What every peer reads; it is spared joining and unnesting."""
+    """One row an event, in no order: `user` and the label of its `cell`. The peers are spared all joining and unnesting."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     order = np.random.default_rng(SEED).permutation(len(data.user))
-    pq.write_table(pa.table({"user": data.user[order], "cell": data.cell[order]}), path, compression="zstd")
+    pq.write_table(pa.table({"user": data.user[order], "cell": LABELS[data.cell[order]]}), path, compression="zstd")
 
 
 def write_scrubbed(data: Events, folder: Path, key: bytes) -> tuple[Path, ...]:

@@ -2,18 +2,20 @@
 
 import numpy as np
 
-from benchmarks.measure_data import SHAPE, Floats, Truth
+from benchmarks.measure_data import Floats, Truth
 
 LEAST_COUNT, LEAST_DENOMINATOR = 30, 100
 
 
 def scores(noisy: Floats, own: Truth, raw: Truth) -> dict[str, float]:
-    """Errors against what the system says that it estimates (`_own`), and against how many users there are (`_raw`)."""
-    counts = np.asarray(noisy, dtype=float).reshape(SHAPE)
+    """Errors against what the system says that it estimates (`_own`), and against how many users there are (`_raw`).
+
+    `noisy` is of the cells' shape.
+    """
     return {
         f"{name}_{which}": value
         for which, truth in (("own", own), ("raw", raw))
-        for name, value in (_count_errors(counts, truth) | _rate_errors(counts, truth)).items()
+        for name, value in (_count_errors(noisy, truth) | _rate_errors(noisy, truth)).items()
     }
 
 

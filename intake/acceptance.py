@@ -306,6 +306,8 @@ def _accept(
 ) -> IntakeResult:
     if quarter in door.measured:
         report.add(Finding("W303"), door.limits)
+    if withdraws and _repeated_elsewhere(door, read.manifest.company, quarter, withdraws):
+        report.add(Finding("W310"), door.limits)
     receipt = make_receipt(door.signing_key, "accepted", read.manifest.company, read.digest, report, now, kinds)
     row = AcceptedSubmission(
         digest=read.digest,
@@ -343,6 +345,12 @@ def _accept(
         files=tuple(sorted(target.glob("*.parquet"))),
     )
     return IntakeResult("accepted", report, receipt, answer, submission)
+
+
+def _repeated_elsewhere(door: PoolDoor, company: str, quarter: Quarter, withdrawn: set[str]) -> bool:
+    """Whether a submission that stays has left records out because they had been sent before: perhaps with one that goes."""
+    staying = (each for each in door.catalogue.accepted(quarter, company) if each.submission_id not in withdrawn)
+    return any(each.receipt.get("findings", {}).get("W301") for each in staying)
 
 
 def _put_in_place(parts: Path, target: Path) -> None:

@@ -1,6 +1,5 @@
 """The registry of companies: who may submit, under which agreement, with which keys, how much and how often."""
 
-import tomllib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,14 +7,17 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from intake.limits import DEFAULT_LIMITS
+from intake.settings import read_toml
 from schemas.errors import UsageError
 from schemas.fields import Slug
 from schemas.signing import decode_key
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from intake.catalogue import AcceptedSubmission  # not loaded with it: a company that checks at home needs no database
 
 
@@ -31,9 +33,19 @@ class CompanyKey(_Entry):
     valid_from: date
     valid_until: date
 
+    @field_validator("public_key")
+    @classmethod
+    def _is_a_key(cls, text: str) -> str:
+        try:
+            decode_key(text)
+        except UsageError:
+            text = ""
+        if not text:
+            raise ValueError("it is no Ed25519 key in base64")
+        return text
+
     @model_validator(mode="after")
     def _in_order(self) -> "CompanyKey":
-        decode_key(self.public_key)
         if self.valid_until < self.valid_from:
             raise ValueError("a key ends before it begins")
         return self
@@ -107,6 +119,10 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
+_NAMES = {field.alias or name for model in (Company, CompanyKey, Quota, Schedule) for name, field in model.model_fields.items()}
+_TOLD = 5
+
+
 @dataclass(frozen=True)
 class Registry:
     """All registered companies by id. No two ids fold to the same name."""
@@ -119,21 +135,51 @@ class Registry:
 
 
 def load_registry(path: Path) -> Registry:
-    """Reads `companies.toml`. Raises UsageError where it is missing or breaks a rule."""
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        companies = [Company.model_validate(entry) for entry in raw.get("company", [])]
-        keys = [decode_key(key.public_key) for company in companies for key in company.keys]
-        readable = set(raw) <= {"company"}
-    except (OSError, ValueError, AttributeError, TypeError, UsageError):
-        companies, keys, readable = [], [], False
-    readable = readable and len({folded(c.id) for c in companies}) == len(companies) and len(set(keys)) == len(keys)
-    if not readable:
+    """Reads `companies.toml`. Raises UsageError where it is missing or breaks a rule: it says where, by place and never by value."""
+    raw = read_toml(path)
+    entries, wrong = raw.get("company", []), list[str]()
+    if not set(raw) <= {"company"} or not isinstance(entries, list):
+        entries, wrong = [], ["there is something besides [[company]] entries"]
+    companies = dict[int, Company]()
+    for number, entry in enumerate(entries, start=1):
+        try:
+            companies[number] = Company.model_validate(entry)
+        except ValidationError as error:
+            problems = error.errors(include_input=False, include_context=False, include_url=False)
+            wrong += [f"company {number}{_place(problem)}" for problem in problems]
+    wrong = wrong or _named_twice(companies)
+    if wrong:
+        more = f"; and {len(wrong) - _TOLD} more" if len(wrong) > _TOLD else ""
         raise UsageError(
-            "companies.toml cannot be read, breaks a rule, or names a company or key twice.",
-            "Register each company once in companies.toml of the pool's configuration, each key with one company.",
+            f"companies.toml is not right: {'; '.join(wrong[:_TOLD])}{more}.",
+            "Entries count from 1, from the top. Register each company once, each key with one company.",
         )
-    return Registry({company.id: company for company in companies})
+    return Registry({company.id: company for company in companies.values()})
+
+
+def _place(problem: "ErrorDetails") -> str:
+    """Where in an entry a problem is, in names of ours: what the entry holds is never quoted."""
+    named = ""
+    for step in problem["loc"]:
+        known = f", {step}" if step in _NAMES else ", a field that is not known"
+        named += f" {step + 1}" if isinstance(step, int) else known
+    if problem["type"] == "value_error":  # raised by a rule above, in fixed words
+        return f"{named}: {problem['msg'].removeprefix('Value error, ')}"
+    told = {"missing": " is missing", "extra_forbidden": ""}
+    return named + told.get(problem["type"], " is not right")
+
+
+def _named_twice(companies: Mapping[int, Company]) -> list[str]:
+    ids, keys, wrong = dict[str, int](), dict[bytes, int](), list[str]()
+    for number, company in companies.items():
+        if (first := ids.setdefault(folded(company.id), number)) != number:
+            wrong.append(f"company {number} has the id of company {first}, or one that looks like it")
+        for place, key in enumerate(company.keys, start=1):
+            raw = decode_key(key.public_key)
+            if raw in keys:
+                wrong.append(f"company {number}, key {place} is also a key of company {keys[raw]}")
+            keys.setdefault(raw, number)
+    return wrong
 
 
 @dataclass(frozen=True, order=True)

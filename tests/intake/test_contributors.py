@@ -71,6 +71,22 @@ def test_what_came_after_a_moment_makes_no_contributor_before_it(
     assert pool.catalogue.contributors(quarter, "2026-01-01T00:00:00Z") == []
 
 
+def test_a_repeated_record_goes_with_the_submission_that_brought_it_and_counts_when_it_is_sent_again(
+    clean: Path, submission: Callable[[], Path], tmp_path: Path
+) -> None:
+    pool = door(tmp_path / "pool", clean)
+    first = sent(pool, submission(), clean, "first", lambda rows: rows)
+    sent(pool, submission(), clean, "other", lambda rows: [{**row, "record_id": f"o{n}"} for n, row in enumerate(rows)])
+    assert sent(pool, submission(), clean, "back-0", lambda rows: [of_submission("other")]).receipt["findings"] == {}
+    repeated = sent(pool, submission(), clean, "again", lambda rows: rows)
+    assert (repeated.receipt["accepted"], set(repeated.receipt["findings"])) == (0, {"W301"})
+    assert "send it again" in repeated.report.findings[0].hint
+    back = sent(pool, submission(), clean, "back", lambda rows: [of_submission("first")])
+    assert back.receipt["findings"] == {"W310": 1}  # now is the moment to say so
+    anew = sent(pool, submission(), clean, "anew", lambda rows: rows)
+    assert (anew.receipt["accepted"], anew.receipt["findings"]) == (first.receipt["accepted"], {})
+
+
 @pytest.mark.parametrize("bad", [0, 1])
 def test_a_receipt_tells_corrections_and_withdrawals_apart(
     bad: int, clean: Path, submission: Callable[[], Path], tmp_path: Path

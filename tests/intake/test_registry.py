@@ -103,6 +103,50 @@ def test_a_registry_that_breaks_a_rule_is_refused_and_not_quoted(
     assert SAME not in str(caught.value)
 
 
+WRONG: list[tuple[list[dict[str, Any]], str]] = [
+    ([entry(), entry("birch", key=[key(), key("k-2", public="canary")])], "company 2, key 2, public_key: it is no Ed25519 key in base64"),
+    ([entry(key=[key(start="2026-12-31", end="2026-01-01")])], "company 1, key 1: a key ends before it begins"),
+    ([entry(), {n: v for n, v in entry("birch").items() if n != "agreement_id"}], "company 2, agreement_id is missing"),
+    ([entry("canary name")], "company 1, id is not right"),
+    ([entry("..")], "company 1: an id names folders, so it begins with a letter or a digit"),
+    ([entry(canary=1)], "company 1, a field that is not known."),
+    ([entry(quota={"canary": 5, "users_a_quarter": 0})], "company 1, quota, users_a_quarter is not right; company 1, quota, a field that is not known."),
+    ([entry(schedule={"every": "canary"})], "company 1, schedule, every is not right"),
+    ([entry(), entry("birch"), entry()], "company 3 has the id of company 1, or one that looks like it"),
+    ([entry(key=[key(public=SAME)]), entry("birch", key=[key(), key("k-2", public=SAME)])], "company 2, key 2 is also a key of company 1"),
+    ([entry(f"c-{n}", key=[]) for n in range(7)], "; and 2 more"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("companies", "told"), WRONG, ids=[told for _, told in WRONG])
+def test_what_is_wrong_is_told_by_its_place_and_never_by_its_value(
+    companies: list[dict[str, Any]], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_registry(written(tmp_path, *companies))
+    assert told in caught.value.message
+    assert "canary" not in repr(caught.value) + caught.value.next_step
+    assert "alder" not in caught.value.message
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[[company]]\nid = canary", "line 2"),
+        ("[[canary]]", "besides [[company]]"),
+        ("company = 'canary'", "besides"),
+        ("company = ['canary']", "company 1 is not right"),
+    ],
+)
+def test_a_file_that_is_no_registry_is_told_by_its_line(text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "companies.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_registry(tmp_path / "companies.toml")
+    assert told in caught.value.message
+    assert "canary" not in repr(caught.value) + caught.value.next_step
+
+
 LOOK_ALIKES = (
     "ALDER",
     "Alder",

@@ -349,6 +349,30 @@ def test_a_submission_through_the_drop_of_another_company_is_refused(pool: Pool,
     assert pool.catalogue.accepted() == []
 
 
+@pytest.mark.parametrize("before", ["not taken in", "taken in before"])
+def test_a_company_in_whose_drop_anothers_submission_lies_learns_nothing_of_it(
+    pool: Pool, export: Path, before: str, tmp_path: Path
+) -> None:
+    """Whether its company had sent it or not, the answer is the same: the name of the folder, and that it is not theirs."""
+    digest = send(pool, export).digest
+    copy = shutil.copytree(place_of(pool, digest), tmp_path / "copy")
+    if before == "taken in before":
+        take_in_submission(pool, "alder", digest)
+    else:
+        shutil.rmtree(place_of(pool, digest))
+    shutil.move(copy, pool.root / "drops" / "birch" / "in" / digest)
+    take_in_submission(pool, "birch", digest)
+    receipt = json.loads((pool.root / "drops" / "birch" / "out" / digest / "receipt.json").read_bytes())
+    told = {name: value for name, value in receipt.items() if value and name not in ("signature", "received_at", "pool_key")}
+    assert told == {"decision": "refused", "company": "birch", "digest": digest, "findings": {"E104": 1}}
+    answer = b"".join(path.read_bytes() for path in (pool.root / "drops" / "birch" / "out").rglob("*") if path.is_file())
+    manifest = json.loads((export / "manifest.json").read_text())
+    own = [manifest[name] for name in ("company", "agreement_id", "submission_id", "key_id", "pseudonym_key_id", "signature")]
+    own += [file[name] for file in manifest["files"] for name in ("path", "sha256")]
+    assert [value for value in own if value.encode() in answer] == []
+    assert (pool.root / "drops" / "alder" / "out" / digest).exists() == (before == "taken in before")
+
+
 def test_a_submission_under_the_name_of_another_is_refused(pool: Pool, export: Path) -> None:
     digest = send(pool, export).digest
     place_of(pool, digest).rename(place_of(pool, "0" * 64))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -125,8 +125,10 @@ def tabulate(answer: Answer, plan: RegisteredPlan) -> tuple[NoisyTable, ...]:
     for measure in plan.release_plan.measures:
         noisy = _NoisyMeasure.of(measure, plan, answer)
         covariance.extend(_covariance(noisy))
-        for marginal in measure.marginals:
-            rows[measure.table].extend(_rows(noisy, marginal, list(_cells(noisy, marginal))))
+        cells = {marginal: list(_cells(noisy, marginal)) for marginal in measure.marginals}
+        _withhold_what_gives_others_away(cells)
+        for marginal, own in cells.items():
+            rows[measure.table].extend(_rows(noisy, marginal, own))
     return tuple(_table(name, listed, plan) for name, listed in {**rows, COVARIANCE: covariance}.items())
 
 
@@ -166,6 +168,40 @@ def _cells(noisy: _NoisyMeasure, marginal: Names) -> Iterator[_Cell]:
         else:
             status = Status.OK
         yield _Cell(dict(zip(marginal, cell, strict=True)), status, estimate, rules)
+
+
+def _withhold_what_gives_others_away(cells: dict[Names, list[_Cell]]) -> None:
+    """Marginals agree, so what one withholds another may give away as the rest of a sum: that rest must keep the rules too.
+
+    Where it does not, the smallest further cell with which it does is withheld as well, until nothing changes. In place.
+    """
+    changed = True
+    while changed:
+        changed = False
+        for marginal, own in cells.items():
+            others = (tuple(key for key in marginal if key in other) for other in cells if other != marginal)
+            for line in (line for shared in dict.fromkeys(others) for line in _lines(own, shared)):
+                changed |= _complete(own, line)
+
+
+def _lines(cells: list[_Cell], keys: Names) -> list[list[int]]:
+    """Places of the cells that have the same codes of some keys."""
+    found: dict[Names, list[int]] = {}
+    for place, cell in enumerate(cells):
+        found.setdefault(tuple(cell.keys[key] for key in keys), []).append(place)
+    return list(found.values())
+
+
+def _complete(cells: list[_Cell], line: list[int]) -> bool:
+    """Withholds one more cell of a line whose withheld cells do not keep the rules as a sum. Whether it did."""
+    withheld = [cells[place].rules for place in line if cells[place].status is Status.TOO_FEW_COMPANIES]
+    open_places = sorted((place for place in line if cells[place].published), key=lambda place: cells[place].estimate)
+    if not withheld or not open_places or _CompanyRules.hold(withheld):
+        return False
+    enough = (place for place in open_places if _CompanyRules.hold([*withheld, cells[place].rules]))
+    place = next(enough, open_places[-1])
+    cells[place] = replace(cells[place], status=Status.TOO_FEW_COMPANIES)
+    return True
 
 
 def _rows(noisy: _NoisyMeasure, marginal: Names, cells: list[_Cell]) -> Iterator[dict[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import permutations
 from math import prod
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -29,37 +30,61 @@ NEAR = 1e-3  # relative, of what follows from `noise_covariance`, whose directio
 _SEED = 20260101
 
 
+_Pair = tuple["_Lines", "_Lines"]
+_Lines = dict[tuple[str, ...], list[Reading]]
+
+
+def _pairs(inspection: Inspection) -> Iterator[_Pair]:
+    """Every two marginals of a measure, each in lines: its cells by the codes of the keys that both have."""
+    marginals: dict[str, list[tuple[tuple[str, ...], tuple[Cell, ...]]]] = {}
+    for measure, marginal, cells in inspection.cells.marginals:
+        marginals.setdefault(measure.name, []).append((marginal, cells))
+    for found in marginals.values():
+        for (one, one_cells), (other, other_cells) in permutations(found, 2):
+            shared = tuple(key for key in one if key in other)
+            yield _lines(inspection, one_cells, shared), _lines(inspection, other_cells, shared)
+
+
+def _lines(inspection: Inspection, cells: tuple[Cell, ...], keys: tuple[str, ...]) -> _Lines:
+    found: _Lines = {}
+    for cell in cells:
+        found.setdefault(tuple(cell.code(key) for key in keys), []).append(inspection.cells.read(cell))
+    return found
+
+
 def check_totals(inspection: Inspection) -> tuple[bool, str]:
     """Every two marginals of a measure agree on the sums over the keys that they share, the total included.
 
     They are linear functions of the same noisy numbers, so they agree but for rounding. Sums with a withheld cell are left out.
     """
-    marginals: dict[str, list[tuple[tuple[str, ...], tuple[Cell, ...]]]] = {}
-    for measure, marginal, cells in inspection.cells.marginals:
-        marginals.setdefault(measure.name, []).append((marginal, cells))
     compared = differing = left_out = 0
-    for found in marginals.values():
-        for (one, one_cells), (other, other_cells) in combinations(found, 2):
-            shared = tuple(key for key in one if key in other)
-            sums = _sums(inspection, one_cells, shared), _sums(inspection, other_cells, shared)
-            for codes in sums[0]:
-                a, b = sums[0][codes], sums[1][codes]
-                if a is None or b is None:
-                    left_out += 1
-                    continue
-                compared += 1
-                differing += abs(a - b) > TOLERANCE * max(1.0, abs(a), abs(b))
+    for one, other in _pairs(inspection):
+        for codes in one:
+            a, b = _sum(one[codes]), _sum(other[codes])
+            if a is None or b is None:
+                left_out += 1
+                continue
+            compared += 1
+            differing += abs(a - b) > TOLERANCE * max(1.0, abs(a), abs(b))
     return differing == 0, f"{compared} sums compared between marginals: {differing} differ; {left_out} hold a withheld cell."
 
 
-def _sums(inspection: Inspection, cells: tuple[Cell, ...], keys: tuple[str, ...]) -> dict[tuple[str, ...], float | None]:
-    """Sums of the estimates of a marginal over its other keys; None where a cell is withheld."""
-    found: dict[tuple[str, ...], float | None] = {}
-    for cell in cells:
-        codes, estimate = tuple(cell.code(key) for key in keys), inspection.cells.read(cell).estimate
-        before = found.get(codes, 0.0)
-        found[codes] = None if before is None or estimate is None else before + estimate
-    return found
+def check_rest(inspection: Inspection) -> tuple[bool, str]:
+    """No withheld cell is the rest of a line whose sum another marginal publishes."""
+    open_cells = 0
+    for one, other in _pairs(inspection):
+        for codes, line in one.items():
+            missing = sum(reading.estimate is None for reading in line)
+            open_cells += missing == 1 and len(line) > 1 and _sum(other[codes]) is not None
+    if not open_cells:
+        return True, "No withheld cell follows from sums that are published."
+    return False, f"{open_cells} withheld cells follow from published sums."
+
+
+def _sum(line: list[Reading]) -> float | None:
+    """Sum of the estimates of a line; None where a cell is withheld."""
+    estimates = [reading.estimate for reading in line]
+    return None if None in estimates else sum(estimate or 0.0 for estimate in estimates)
 
 
 @dataclass(frozen=True)

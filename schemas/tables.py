@@ -25,7 +25,8 @@ class Status(StrEnum):
 STATUS_MEANING: Mapping[Status, str] = {
     Status.OK: "published",
     Status.TOO_NOISY: "published, but the estimate is small against its noise: draw no conclusion from it alone",
-    Status.TOO_FEW_COMPANIES: "withheld: fewer than K companies stand behind it, or one has too large a share (each rule has a stated error rate)",
+    Status.TOO_FEW_COMPANIES: "withheld: fewer than K companies stand behind it, or one has too large a share (each rule has a stated error rate); "
+    "or it would give such a number away as the rest of a published sum",
     Status.NOT_COLLECTED: "fewer than K of the contributing companies collect it",
 }
 

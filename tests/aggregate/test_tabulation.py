@@ -96,6 +96,39 @@ def test_a_withheld_cell_has_no_number_and_no_rate_gives_it_away() -> None:
     assert sum(r["rate"] for r in known) == pytest.approx(1)
 
 
+def derived(rows: list[dict[str, Any]], names: tuple[str, ...]) -> set[tuple[str, str]]:
+    """The attack: cells of a marginal that follow from the published rest of their line and the same sum in another one."""
+    one, other, shared = names
+    found = set()
+    for code in {row[shared] for row in rows}:
+        line = [row for row in rows if row[shared] == code and row[one] != "all" and row[other] == "all"]
+        sums = [row for row in rows if row[shared] == code and row[other] != "all" and row[one] == "all"]
+        missing = [row for row in line if row["estimate"] is None]
+        if len(missing) == 1 and all(row["estimate"] is not None for row in sums):
+            found.add((missing[0][one], code))
+    return found
+
+
+def test_no_withheld_cell_follows_from_a_sum_that_another_marginal_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = registered()
+    answer = flat_answer(plan, 500, 100, -100)
+    few = next(m for m in answer.marginals if m.measure == "user_reply_next_turn" and m.marginal == ("intervention", "outcome"))
+    cells = public_cells(few.marginal, plan.release_plan.measures[2].scope(QUARTER, plan.release_plan))
+    outside = tuple(0 if cell == ("coping_skill", "silent") else value for cell, value in zip(cells, few.outside, strict=True))
+    broken = replace(answer, marginals=tuple(replace(m, outside=outside) if m is few else m for m in answer.marginals))
+
+    def replies() -> list[dict[str, Any]]:
+        rows = next(t for t in tabulate(broken, plan) if t.name == "intervention_outcomes").rows.to_pylist()
+        return [row for row in rows if row["outcome_kind"] == "user_reply"]
+
+    names = ("intervention", "age_band", "outcome")
+    withheld = [row for row in replies() if row["status"] == Status.TOO_FEW_COMPANIES]
+    assert not derived(replies(), names)
+    assert len(withheld) == 2 and {row["outcome"] for row in withheld} == {"silent"}
+    monkeypatch.setattr("aggregate.tabulation._withhold_what_gives_others_away", lambda cells: None)
+    assert derived(replies(), names) == {("coping_skill", "silent")}
+
+
 def test_what_is_not_collected_is_said_and_costs_nothing(tmp_path: Path) -> None:
     plan = registered(not_collected=("resource_opened",))
     assert "resource_opened_24h" not in {m.name for m in plan.measured()}

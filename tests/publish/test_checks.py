@@ -153,6 +153,19 @@ def test_narrow_rate_intervals_are_caught(measured: MeasuredRelease) -> None:
     assert "intervals_cover" in failed(change_rows(measured, "intervention_outcomes", narrow))
 
 
+def test_a_withheld_cell_that_is_the_rest_of_a_sum_stops(measured: MeasuredRelease) -> None:
+    def hide_one(rows: Rows) -> None:
+        lines: dict[str, Rows] = {}
+        for row in rows:
+            if row["ideation"] != "all" and row["age_band"] != "all":
+                lines.setdefault(row["ideation"], []).append(row)
+        whole = next(line for line in lines.values() if all(row["estimate"] is not None for row in line))
+        withhold(whole[0], Status.TOO_FEW_COMPANIES)
+
+    results = {r.name: r for r in run_checks(change_rows(measured, "risk_profile", hide_one))}
+    assert not results["no_rest"].passed and results["no_rest"].stops
+
+
 def test_fewer_than_k_companies_stop() -> None:
     assert "companies" in failed(build_measured(contributors=2))
 

@@ -98,7 +98,7 @@ def kept_truth(data: Events, cells: int) -> Truth:
     """Expected number of users in a cell where each keeps so many of its cells, chosen at random: what the peers estimate."""
     place = np.unique(data.user * np.prod(SHAPE) + data.cell)
     user, cell = np.divmod(place, np.prod(SHAPE))
-    kept = np.minimum(1.0, cells / np.bincount(user, minlength=USERS))
+    kept = np.minimum(1.0, cells / np.maximum(np.bincount(user, minlength=USERS), 1))
     return Truth(np.bincount(cell, weights=kept[user], minlength=np.prod(SHAPE)).reshape(SHAPE))
 
 
@@ -116,7 +116,7 @@ def by_cell(labelled: Floats) -> Floats:
 
 def shared_truth(data: Events) -> Truth:
     """Every user counts one, divided evenly over the user's events: what the pool estimates."""
-    weight = 1 / np.bincount(data.user, minlength=USERS)
+    weight = 1 / np.maximum(np.bincount(data.user, minlength=USERS), 1)
     return Truth(np.bincount(data.cell, weights=weight[data.user], minlength=np.prod(SHAPE)).reshape(SHAPE))
 
 

@@ -50,9 +50,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Measured:
-    """Noisy users-equivalent, of SHAPE for each draw, and what one draw cost from reading on."""
+    """Noisy users-equivalent, of SHAPE for each draw; seconds until all users were bounded; cost up to the (first) draw."""
 
     counts: list[Floats]
+    bounded_seconds: float
     cost: Cost
 
 
@@ -110,7 +111,7 @@ def measured(request: Request, folder: Path, name: str) -> Measured:
     written, answer = folder / f"{name}.request.json", Path(request.answer)
     written.write_text(json.dumps(asdict(request)), encoding="utf-8")
     found, cost = watched([sys.executable, "-m", "benchmarks.measure_ours", str(written)], answer, folder / f"{name}.log")
-    return Measured([np.array(counts).reshape(SHAPE) for counts in found["counts"]], cost)
+    return Measured([np.array(counts).reshape(SHAPE) for counts in found["counts"]], found["bounded"], cost)
 
 
 def _run(request: Request) -> None:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 
 from anonymize.detect import Detector
+from anonymize.introductions import introductions
+from anonymize.mentions import Mentions, folded
 from anonymize.spans import Span, merge
 from anonymize.vocabulary import WORD, is_ordinary
 
@@ -29,20 +31,14 @@ def propagate(turns: Sequence[str], found: list[list[Span]]) -> list[list[Span]]
     values = _values(turns, found)
     if not values:
         return found
-    # One pattern for the conversation; longest first, so that a full name is one mention.
-    forms = sorted(values, key=lambda form: (-len(form), form))
-    pattern = re.compile(
-        r"(?<![^\W_])(?:" + "|".join(re.escape(form) for form in forms) + r")(?=(?:['’]?s)?(?![^\W_]))", re.IGNORECASE
-    )
+    mentions, values = Mentions(values), {folded(form): about for form, about in reversed(values.items())}
     result: list[list[Span]] = []
     for turn, spans in zip(turns, found, strict=True):
         extra = []
-        for match in pattern.finditer(turn):
-            form = match.group().lower()
-            entity, capital_only = values.get(form, ("PERSON", False))
-            if capital_only and not _stands_as_name(turn, match):
-                continue
-            extra.append(Span(match.start(), match.end(), entity, 0.6))
+        for start, end in mentions(turn):
+            entity, capital_only = values[folded(turn[start:end])]
+            if not capital_only or _stands_as_name(turn, start, end):
+                extra.append(Span(start, end, entity, 0.6))
         result.append(merge([*spans, *extra]) if extra else spans)
     return result
 
@@ -54,10 +50,10 @@ _ADDRESSED = re.compile(
 )
 
 
-def _stands_as_name(turn: str, match: re.Match[str]) -> bool:
-    if match.group()[0].isupper():
-        return not _begins_sentence(turn, match.start())
-    return _ADDRESSED.search(turn[max(0, match.start() - 12) : match.start()]) is not None and match.start() > 0
+def _stands_as_name(turn: str, start: int, end: int) -> bool:
+    if turn[start].isupper():
+        return turn[end : end + 2] == ", " or not _begins_sentence(turn, start)
+    return _ADDRESSED.search(turn[max(0, start - 12) : start]) is not None and start > 0
 
 
 def _begins_sentence(turn: str, at: int) -> bool:
@@ -99,6 +95,9 @@ def across_turns(turns: Sequence[str], found: list[list[Span]], detector: Detect
             answer = _SHORT_ANSWER.match(turns[number + 1])
             if answer and not all(is_ordinary(word) for word in WORD.findall(answer.group("name"))):
                 result[number + 1].append(Span(*answer.span("name"), "PERSON", 0.7))
+    if language == "en":
+        for number, span in introductions(turns):
+            result[number].append(span)
     return [merge(spans) for spans in result]
 
 

@@ -137,10 +137,14 @@ def validate(
 ) -> int:
     """Check a submission as the pool will: every finding, never a value. Needs no server and no network.
 
-    What only the pool knows (registration, signature, earlier submissions) is checked when it arrives there.
+    What only the pool knows (registration, earlier submissions) is checked when it arrives there. The signature is compared
+    with registration.toml and the key of commons.toml, where these lie upward of the folder.
 
     Example: `commons validate exports/2026-07 --html report.html`
     """
+    from intake.limits import DEFAULT_LIMITS
+    from intake.own_signature import own_signature_findings
+    from intake.settings import find_company_settings
     from intake.validation import validate_submission
 
     existing_folder(folder)
@@ -149,6 +153,9 @@ def validate(
     total = sum(path.stat().st_size for path in folder.iterdir() if path.is_file() and not path.is_symlink())
     with _bar("check", 2 * total) as done:
         report = validate_submission(folder, progress=done)
+    settings = find_company_settings(folder)
+    for finding in own_signature_findings(report.read, settings) if report.read and settings else ():
+        report.add(finding, DEFAULT_LIMITS)
     if html is not None:
         from intake.report_page import render_report
 

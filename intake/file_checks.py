@@ -63,7 +63,9 @@ class FileWatch:
         return frozenset(fault for fault, rows in self._faults.items() if rows >= SAME_FAULT_SHARE * self.rows)
 
     def warnings(self) -> list[Problem]:
-        """W306, W307 and W308 of the file, in that order."""
+        """W306, W307 and W308 of the file, in that order; W311 where it has no rows."""
+        if not self.rows:
+            return [("W311", "")]
         found = [("W308", field) for _, field in sorted(self.common_faults())]
         if self.timed < FEW_ROWS:
             return found

@@ -100,6 +100,8 @@ _ALL = [
     ("W308", "same fault in most rows", "At least half of the file's rows have the same fault in the same field: the mapping is wrong, not the rows.", "Correct the mapping of the field named in the finding, then export again."),
     ("W309", "files of one submission differ", "A fault that most rows of this file have is absent from another file: they were written by different exports.", "Write all files of a submission by the same version of the export."),
     ("W310", "withdrawn records were repeated", "Another submission of the quarter repeated records (W301) that may have counted with one that is now withdrawn.", "Where such records are to count on, send them again in a submission of their own."),
+    ("W311", "file without a record", "The file holds no rows.", "Where the period has conversations, look at the export; where it has none, nothing to do."),
+    ("W312", "signature of another key", "The signature is not by the key that registration.toml, or else commons.toml, has under the manifest's key id.", "Sign with the registered key (`commons prepare`), or register the new one under an id of its own: the pool would refuse this (E105)."),
 ]  # fmt: skip
 
 FINDING_CODES: dict[str, FindingCode] = {row[0]: FindingCode(*row) for row in _ALL}

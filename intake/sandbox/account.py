@@ -13,7 +13,7 @@ from schemas.findings import FINDING_CODES
 from schemas.record import RECORD_MODELS
 
 _PLACE = re.compile(r"\[\d{0,6}\]", re.ASCII)
-_OF_A_FILE = frozenset(("E108", "W306", "W307", "W308"))
+_OF_A_FILE = frozenset(("E108", "W306", "W307", "W308", "W311"))
 _MOST_OF_A_FILE = 64
 
 Problems = Sequence[tuple[int, str, str]]

@@ -39,7 +39,7 @@ def of_submission(name: str) -> dict[str, Any]:
 
 def test_an_empty_submission_makes_nobody_a_contributor(clean: Path, submission: Callable[[], Path], tmp_path: Path) -> None:
     pool = door(tmp_path / "pool", clean)
-    sent(pool, submission(), clean, "empty", lambda rows: [])
+    assert sent(pool, submission(), clean, "empty", lambda rows: []).receipt["findings"] == {"W311": 1}
     (empty,) = pool.catalogue.accepted()
     assert pool.catalogue.contributors(empty.quarter) == []
     sent(pool, submission(), clean, "one", lambda rows: rows[:1])

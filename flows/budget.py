@@ -8,7 +8,7 @@ from aggregate.ledger import BudgetLine, Fault, Part
 from flows.pool import Pool
 from publish.deployment import load_deployment, registry_entry, registry_yaml
 from publish.verify import MANIFEST, manifest_of
-from schemas.errors import UsageError
+from schemas.errors import BudgetRefusedError, UsageError
 
 
 def budget_lines(pool: Pool) -> list[BudgetLine]:
@@ -26,6 +26,15 @@ def ledger_faults(pool: Pool) -> list[Fault]:
     known = {entry["hash"] for entry in pool.ledger.entries()}
     told = [set(manifest["spend"]["ledger_entries"]) for manifest in _published(pool)]
     return [*pool.ledger.faults(), *(Fault(Part.RELEASE, 0) for hashes in told if not hashes <= known)]
+
+
+def refuse_broken_ledger(pool: Pool) -> None:
+    """Raises BudgetRefusedError where the ledger, or an earlier state of it put in its place, does not tell what was spent."""
+    if ledger_faults(pool):
+        raise BudgetRefusedError(
+            "The ledger is not as it was written, or not what the published releases say.",
+            "`commons budget --verify` says where.",
+        )
 
 
 def export_deployment(pool: Pool, path: Path) -> None:

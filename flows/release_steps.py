@@ -7,6 +7,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 
 from aggregate.measurement import answered, commitment, measure
+from flows.budget import refuse_broken_ledger
 from flows.logs import Event, log
 from flows.pool import Pool
 from flows.scrubbing import scrubbed_records
@@ -118,6 +119,7 @@ def measure_release(pool: Pool, quarter: Quarter) -> MeasuredRelease:
     plan = registered_plan(pool, quarter)
     measured = answered(plan, pool.ledger)
     if measured is None:
+        refuse_broken_ledger(pool)
         records = scrubbed_records(pool, quarter, until=pool.ledger.planned_at(plan.hash))
         start = time.monotonic()
         measured = measure(plan, records, pool.ledger, pool.secret(SAMPLING_SECRET), pool.scratch, pool.measurement_settings)

@@ -1,6 +1,7 @@
 """`commons budget` and `commons migrate`: what is shown, what is found broken, and the entry for the deployments registry."""
 
 import json
+import shutil
 import sqlite3
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,8 @@ from cli.documentation import DOCS
 from cli.main import run
 from flows.migrations import HEAD
 from flows.pool import Pool, packaged_config
-from schemas.errors import ExitCode
+from flows.release_steps import measure_release
+from schemas.errors import BudgetRefusedError, ExitCode
 
 BUDGET = privacy().budget
 
@@ -130,6 +132,18 @@ def test_a_chain_that_was_written_anew_is_told_by_what_was_published(pool: Pool,
     assert anew.ledger.faults() == []
     code, found = shown(pool, capsys, "--verify")
     assert (code, found["faults"]) == (ExitCode.CHECK_FAILED, [{"part": "release", "entry": 0}])
+
+
+def test_an_earlier_ledger_put_in_its_place_spends_nothing(pool: Pool) -> None:
+    """A deleted or restored database would have budget left, and fresh noise for what was answered already."""
+    publish(pool, *(entry["hash"] for entry in pool.ledger.entries()))
+    pool.engine.dispose()
+    shutil.rmtree(pool.root / "state")
+    empty = Pool(pool.root)
+    empty.ledger.register(registered())
+    with pytest.raises(BudgetRefusedError, match="published releases"):
+        measure_release(empty, QUARTER)
+    assert empty.ledger.line(quarter=QUARTER).rho_spent == 0
 
 
 def test_the_entry_for_the_registry_holds_by_its_schema(pool: Pool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

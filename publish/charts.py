@@ -23,7 +23,8 @@ class Point:
     status: str
 
 
-def _style(chart: Any) -> Any:
+def styled(chart: Any) -> Any:
+    """A chart in the one style of the project."""
     return chart.configure(
         font=FONT,
         aria=False,
@@ -91,11 +92,11 @@ def interval_chart(points: Sequence[Point], axis_title: str, alt_text: str, name
     layered = _layers(points, across, axis_title if len(panels) < 3 else None, size)
     if len(panels) > 1:
         layered = layered.facet(column=alt.Column("panel:N", sort=panels), spacing=18)
-    svg: str = vl_convert.vegalite_to_svg(_style(layered).to_dict())
-    return _accessible(svg, alt_text, name)
+    svg: str = vl_convert.vegalite_to_svg(styled(layered).to_dict())
+    return accessible(svg, alt_text, name)
 
 
-def _accessible(svg: str, alt_text: str, name: str) -> str:
+def accessible(svg: str, alt_text: str, name: str) -> str:
     """Gives an SVG a role, title and description, ids of its own, and a size that fits its page."""
     svg = svg[svg.index("<svg") :]
     for identifier in dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg)):

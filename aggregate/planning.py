@@ -1,0 +1,126 @@
+"""What a plan would tell, before anything is spent: a function of configuration and expected size only. No data are read."""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from statistics import NormalDist
+
+from aggregate.intervals import LineNoise, one_sided_z, z_value
+from aggregate.mechanisms.conversion import epsilon_of
+from aggregate.mechanisms.draw import company_vectors, noise_scale, residual_sensitivity, vector_sensitivity
+from aggregate.workload import Workload
+from schemas.codes import OPEN_OUTCOMES
+from schemas.keys import Scope
+from schemas.parameters import PrivacyParameters
+from schemas.periods import Quarter
+from schemas.plan import Measure, Names, ReleasePlan
+
+POWER = 0.8
+"""Of the smallest difference that can be told: a true difference of that size is seen so often."""
+
+OUTCOME = "outcome"
+
+
+@dataclass(frozen=True)
+class PlannedMarginal:
+    """What one marginal would tell. Deviations in users-equivalent, rates and their differences as shares.
+
+    `noise` is of each cell. `least_outside` is the mass outside the K - 1 largest companies from which on a cell is as likely
+    published as withheld. `line` is the users-equivalent expected in an average line, over which a rate is a share.
+    `difference` is the smallest difference of two such rates around one half that is told with a power of 0.8, noise and
+    sampling; with ε doubled, and with half of the measures left out. They are None where there are no rates, or none could be
+    told from 0.
+    """
+
+    measure: str
+    table: str
+    marginal: Names
+    cells: int
+    noise: float
+    least_outside: float
+    line: float | None
+    difference: float | None
+    difference_at_twice_epsilon: float | None
+    difference_at_half_the_measures: float | None
+
+
+def foresee(
+    plan: ReleasePlan, privacy: PrivacyParameters, quarter: Quarter, rho: Fraction, users: float
+) -> tuple[PlannedMarginal, ...]:
+    """What each marginal of a plan would tell at `rho`, with `users` users in each measure, evenly spread over its lines."""
+    twice = rho * _rho_at(2 * epsilon_of(rho, privacy.budget.delta), privacy) / rho
+    return tuple(
+        _foreseen(measure, marginal, measure.scope(quarter, plan), privacy, rho, twice, users)
+        for measure in plan.measures
+        for marginal in measure.marginals
+    )
+
+
+def _foreseen(
+    measure: Measure, marginal: Names, scope: Scope, privacy: PrivacyParameters, rho: Fraction, twice: Fraction, users: float
+) -> PlannedMarginal:
+    share = privacy.split[measure.name]
+    own, more, fewer = (_Noise(measure, scope, privacy, share * spent) for spent in (rho, twice, 2 * rho))
+    codes = own.workload.codes
+    cells = math.prod(codes[key] for key in marginal)
+    line = users / (cells / codes[OUTCOME]) if OUTCOME in marginal else None
+    told = [None if line is None else noise.difference(marginal, line) for noise in (own, more, fewer)]
+    edge = one_sided_z(privacy.companies.too_few_error_rate) * own.outside
+    return PlannedMarginal(measure.name, measure.table, marginal, cells, own.deviation(marginal), edge, line, *told)
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """The noise of a measure at a rho of its own, in users-equivalent."""
+
+    measure: Measure
+    scope: Scope
+    privacy: PrivacyParameters
+    rho: Fraction
+
+    @property
+    def workload(self) -> Workload:
+        return Workload.of(self.measure, self.scope)
+
+    @property
+    def scales(self) -> dict[Names, float]:
+        step, shares = self.privacy.unit.weight_scale, self.privacy.shares
+        bound = self.measure.bound(step)
+        return {
+            r.keys: noise_scale(residual_sensitivity(bound, r), self.rho * shares.estimates * r.share) / step
+            for r in self.workload.residuals
+        }
+
+    @property
+    def outside(self) -> float:
+        step = self.privacy.unit.weight_scale
+        vector = next(vector for vector in company_vectors(self.privacy) if vector.name == "outside")
+        rho = self.rho * vector.share / len(self.measure.marginals)
+        return noise_scale(vector_sensitivity(self.measure.bound(step), vector.factor), rho) / step
+
+    def deviation(self, marginal: Names) -> float:
+        return self.workload.deviation(marginal, self.scales)
+
+    def difference(self, marginal: Names, line: float) -> float | None:
+        """The smallest difference of two rates of one half, each over `line` users-equivalent."""
+        noise = self.workload.line_noise(marginal, OUTCOME, self.scales)
+        known = sum(value not in OPEN_OUTCOMES for value in self.scope.outcome_values)
+        z = z_value(self.privacy.confidence)
+        if line <= z * math.sqrt(noise.variance(known)):
+            return None
+        spread = _rate_variance(noise, known, line)
+        return (z + NormalDist().inv_cdf(POWER)) * math.sqrt(2 * spread)
+
+
+def _rate_variance(noise: LineNoise, parts: int, line: float, rate: float = 0.5) -> float:
+    drawn = noise.variance() - 2 * rate * noise.covariance(parts) + rate**2 * noise.variance(parts)
+    return drawn / line**2 + rate * (1 - rate) / line
+
+
+def _rho_at(epsilon: float, privacy: PrivacyParameters) -> Fraction:
+    """The rho of an ε at the stated δ, by halving."""
+    low, high = Fraction(0), Fraction(8)
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if epsilon_of(middle, privacy.budget.delta) <= epsilon else (low, middle)
+    return low

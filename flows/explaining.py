@@ -1,0 +1,48 @@
+"""What the plan of a quarter would tell, shown before anything is registered or spent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aggregate.answer import Answer
+from aggregate.mechanisms.conversion import epsilon_of
+from aggregate.planning import PlannedMarginal, foresee
+from flows.pool import Pool
+from schemas.errors import UsageError
+from schemas.periods import Quarter
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a plan would tell and cost. `users` are those expected in each measure; `users_from` says where that comes from."""
+
+    quarter: str
+    rho: str
+    epsilon: float
+    delta: float
+    users: float
+    users_from: str
+    marginals: Sequence[PlannedMarginal]
+
+
+def explain_plan(pool: Pool, quarter: Quarter, users: float | None = None) -> Explanation:
+    """What the pool's present configuration would tell of a quarter. Reads no records and spends nothing.
+
+    Without `users`, as many are expected as the latest release says, which is public. Raises UsageError where there is none.
+    """
+    budget, first = pool.privacy.budget, pool.ledger.plan(quarter) is None
+    rho = budget.first_release_rho if first else budget.reserve_rho
+    expected, source = (users, "as given") if users is not None else _of_the_latest_release(pool)
+    if not 0 < expected < float("inf"):
+        raise UsageError("The number of users must be above 0.")
+    marginals = foresee(pool.release_plan, pool.privacy, quarter, rho, expected)
+    return Explanation(str(quarter), str(rho), epsilon_of(rho, budget.delta), float(budget.delta), expected, source, marginals)
+
+
+def _of_the_latest_release(pool: Pool) -> tuple[float, str]:
+    for quarter in reversed(pool.ledger.quarters()):
+        plan = pool.ledger.plan(quarter)
+        stored = None if plan is None else pool.ledger.stored_answer(plan.hash)
+        if plan is not None and stored is not None:
+            totals = [r.values[0] for r in Answer.from_bytes(stored).residuals if not r.keys]
+            return max(1.0, *(total / plan.privacy.unit.weight_scale for total in totals)), f"the release of {quarter}"
+    raise UsageError("No release tells yet how many users to expect.", "Say it: `--users 50000`.")

@@ -85,10 +85,13 @@ def is_unheard_of(word: str) -> bool:
 @lru_cache(maxsize=20_000)
 def is_typo_of_ordinary(word: str) -> bool:
     """Say whether a word of five and more letters is one edit away from an ordinary word of five and more (a slip of the keys)."""
-    lowered = word.lower()
+    return one_edit_from(word.lower(), ordinary_words())
+
+
+def one_edit_from(lowered: str, words: frozenset[str]) -> bool:
+    """Say whether a lower-case word of five to twenty-four letters is one letter more, less, other or exchanged from one of `words`."""
     if not 5 <= len(lowered) <= 24 or not lowered.isascii():
         return False
-    words = ordinary_words()
     letters = "abcdefghijklmnopqrstuvwxyz"
     for place in range(len(lowered)):
         head, tail = lowered[:place], lowered[place:]

@@ -3,7 +3,7 @@
 import re
 
 from anonymize.recognizers.base import PatternLayer
-from anonymize.recognizers.names import CUED, name_run
+from anonymize.recognizers.names import CUED, name_run, stands_bare, stands_for_itself
 
 _KIN = (
     "friend|best friend|bestfriend|bestie|bff|mate|buddy|boyfriend|girlfriend|bf|gf|ex|partner|fiance|fiancé|fiancee|fiancée|husband|"
@@ -46,6 +46,36 @@ _OBJECT = re.compile(
     r"\b(?:want|wants|wanted|need|needs|needed|ask|asked|tell|told|beg|begged|let|help|helped) (?P<name>[^\W\d_][\w'’-]{1,20})(?= (?:to|that|know|see|be|understand|i)\b)",
     re.IGNORECASE,
 )
+# Where only a person, or what stands bare, can stand: who is calling me, who is told that I am sorry.
+_WHO_DOES = re.compile(
+    r"(?:^|(?<=[.!?,;:] )|(?<=\n)|\b(?:and|but|because|cause|cuz|that|when|if|then|so|now|until|before|after|while|since) )"
+    r"(?P<name>[^\W\d_][\w'’-]{1,20})(?= (?:"
+    r"(?:is|was|keeps|kept|started) (?:calling|texting|messaging|yelling at|screaming at|shouting at|blaming|ignoring|avoiding|hitting|ghosting|bullying) (?:me|us)"
+    r"|(?:told|texted|messaged|blocked|ghosted|dumped|slapped|hugged|blamed|ignored|asked|called|misses|hates|loves|left) me"
+    r"|(?:said|says|thinks|thought|swears|swore) (?:i|i'm|i’m|im|that i|to me|he|she|they)"
+    r"|(?:yelled|screamed|shouted|laughed|swore) at me|(?:cheated|walked out) on me|broke up with me)\b)",
+    re.IGNORECASE,
+)
+_WHO_IS_TOLD = re.compile(
+    r"\b(?:want|wants|wanted|need|needs|needed|tell|told|telling|ask|asked|beg|begged|let|wish|hope) (?P<name>[^\W\d_][\w'’-]{1,20})"
+    r"(?= (?:to (?:know|understand|forgive|see|hear|remember|find|be the one|come|call|text|stay|leave)|that i|about (?:it|this|that|me|my)"
+    r"|i (?:am|'m|’m|m|love|loved|was|did|tried|miss|want)|i'm|i’m|im|would (?:understand|know|see|listen|care|call|text))\b)",
+    re.IGNORECASE,
+)
+# What follows is a name, whatever word it is: nobody may be called back by "you can call me", nor a name be "my name is not".
+_NAMED = re.compile(
+    r"\b(?:(?:you|u|ya) (?:can|could|may) (?:just |also )?call me|(?:my|his|her|their) (?:first |last |real |full |middle |nick ?)?name(?: is|'s|’s| was|s)"
+    r"|i go by|friends call me|they named (?:him|her|me)) (?P<name>[^\W\d_][\w'’-]{1,20})(?![\w'’-])",
+    re.IGNORECASE,
+)
+_NO_NAME = frozenset(
+    "not on all being known called gone unknown important private changed spelled spelt pronounced common hard written under anything back later "
+    "anytime whenever if when again in every crazy whatever too".split()
+)
+# "I'm Guy." stands between a cue and the end of the sentence with a capital that the place does not ask for.
+_I_AM = re.compile(
+    r"(?<!\w)(?:I'm|I’m|Im|I am|i'm|i’m|im|i am|[Tt]his is) (?P<name>[A-ZÀ-Þ][a-zà-ÿ'’-]{2,20})(?=[.!]|$| here\b| again\b)"
+)
 
 
 class ChatPersonRecognizer(PatternLayer):
@@ -80,4 +110,14 @@ class ChatPersonRecognizer(PatternLayer):
             )
             if run:
                 found.append((*run, 0.6))
+        for match in _NAMED.finditer(text):
+            if match.group("name").lower() not in _NO_NAME and not stands_for_itself(match.group("name")):
+                found.append((*match.span("name"), CUED))
+        if not text.istitle():
+            found.extend(
+                (*match.span("name"), CUED) for match in _I_AM.finditer(text) if not stands_for_itself(match.group("name"))
+            )
+        for match in (*_WHO_DOES.finditer(text), *_WHO_IS_TOLD.finditer(text)):
+            if not stands_bare(match.group("name")):
+                found.append((*match.span("name"), CUED))
         return found

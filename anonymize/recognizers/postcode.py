@@ -10,6 +10,22 @@ _STATE = (
 )
 
 
+# Where somebody is: what follows, after one of the small words, is a place.
+_WHERE = (
+    r"(?:live|lives|lived|living|based|located|stay|staying|stayed|somewhere|moved?|moving|area|neighbou?rhood|region|district|location|"
+    r"house|home|apartment|place|town|here|from|i'm|im|i am|we're|we are|he's|she's|they're|vivo|vive|habite|habitons|wohne|wohnt|moro|abito)"
+)
+_TO = r"(?:in|is|was|at|near|around|to|from|outside|code|en|à|au|dans|em|no|na|a)"
+
+
+def _is_no_count(match: re.Match[str]) -> bool:
+    """ "10000 steps", "a town of 50000": a round number, or one of things, counts."""
+    return not match.group("code").endswith("000") and not _THINGS.match(match.string, match.end("code"))
+
+
+_THINGS = re.compile(r" (?:[^\W\d_]+s|people|percent|feet|men|women|children|more|times|of|per)\b", re.IGNORECASE)
+
+
 class ChatPostcodeRecognizer(PatternLayer):
     """British, Irish, Canadian and Dutch shapes in any case; digits after zip, postcode, PLZ or a state."""
 
@@ -43,5 +59,17 @@ class ChatPostcodeRecognizer(PatternLayer):
             "code",
         ),
         Rule(re.compile(r"(?<![\w-])\d{5}-\d{4}(?![\w-])"), 0.7),
+        Rule(
+            re.compile(rf"(?i:\b{_WHERE}\b[^\d\n.!?$€£]{{0,25}}?(?:\b{_TO}|[:,=]) {{1,2}})(?P<code>\d{{5}})(?![\w%:-]|[.,]\d)"),
+            0.6,
+            "code",
+            accepts=_is_no_count,
+        ),
+        Rule(
+            re.compile(rf"(?i:\b{_WHERE}\b[^\d\n.!?]{{0,25}}?\b{_TO} )(?P<code>[A-Z]{{1,2}}\d{{1,2}}[A-Z]?)(?![\w-]|[.,]\d)"),
+            0.5,
+            "code",
+        ),
+        Rule(re.compile(r"(?<![\w$€£.,-])(?P<code>\d{5}),? (?=[A-ZÀ-Þ][a-zà-ÿ'’-]{2,})"), 0.5, "code", accepts=_is_no_count),
         Rule(re.compile(r"(?<![\w.-])\d{5}-\d{3}(?![\w-])"), 0.6),
     )

@@ -1,6 +1,7 @@
 """The intake flow: every submission in the drops, then the scrub. Parameters, states and artifacts hold no private value."""
 
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -42,23 +43,32 @@ def scrub_task(root: str) -> dict[str, Any]:
 
 @flow(name="intake", validate_parameters=False)
 def intake(root: str) -> dict[str, Any]:
-    """Takes in what lies in the drops and scrubs what was accepted. Returns counts and codes only."""
+    """Takes in what lies in the drops and scrubs what was accepted. Returns counts and codes only.
+
+    Once one company's submissions took as long as one may take, its others wait for the next run: `left_waiting` counts them.
+    """
     pool, start = Pool(Path(root)), time.monotonic()
     log(pool, Event.INGEST_STARTED)
     guarded(clear_leftovers, pool)
     found = guarded(waiting_by_company, pool)
     failed = [error for error in found.values() if isinstance(error, CommonsError)]
     results, arrivals = [], in_turns(found)
+    spent, most, left = defaultdict[str, float](float), pool.settings.intake.most_seconds, 0
     for done, arrival in enumerate(arrivals, start=1):
+        if spent[arrival.company] >= most:
+            left += 1
+            continue
+        begun = time.monotonic()
         try:
             results.append(take_in_task(root, arrival.company, arrival.digest))
         except CommonsError as error:  # one that breaks us, or has no room, keeps nobody else waiting; it stays in the drop
             log_error(pool, error)
             failed.append(error)
+        spent[arrival.company] += time.monotonic() - begun
         tell("intake", done / len(arrivals))
     scrubbed = scrub_task(root)
     log(pool, Event.INGEST_ENDED, rows=sum(each["records"] for each in results), seconds=time.monotonic() - start)
     if failed:
         told = next((error for error in failed if isinstance(error, OutOfSpaceError)), failed[0])
         raise type(told)(told.message, told.next_step)
-    return {"submissions": results, "scrub": scrubbed}
+    return {"submissions": results, "left_waiting": left, "scrub": scrubbed}

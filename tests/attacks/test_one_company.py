@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -153,6 +154,24 @@ def test_companies_take_turns_in_the_scrub(pool: Pool) -> None:
         for number in range(parts):
             (folder / f"part-{number:05d}.parquet").touch()
     assert [part.company for part in pending_parts(pool)] == ["alder", "birch", "alder", "birch", "alder"]
+
+
+def test_a_company_that_takes_all_the_time_of_a_run_waits_for_the_next(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried, now = list[str](), [0.0]
+
+    def take(root: str, company: str, digest: str) -> dict[str, Any]:
+        tried.append(company)
+        now[0] += 3_000 if company == "alder" else 1
+        return {"records": 0}
+
+    found = {"alder": [f"{n:064x}" for n in range(9)], "birch": [f"{n:064x}" for n in range(5)]}
+    monkeypatch.setattr(intake_flow, "take_in_task", take)
+    monkeypatch.setattr(intake_flow, "scrub_task", lambda root: {"parts": 0, "records": 0})
+    monkeypatch.setattr(intake_flow, "waiting_by_company", lambda pool: found)
+    monkeypatch.setattr(intake_flow, "tell", lambda *told: None)
+    monkeypatch.setattr(intake_flow, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    assert intake_flow.intake.fn(str(pool.root))["left_waiting"] == 6
+    assert (tried.count("alder"), tried.count("birch")) == (3, 5)  # 7,200 seconds were over with the third
 
 
 def test_a_submission_for_which_there_is_no_room_stops_nobody_elses(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

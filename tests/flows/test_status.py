@@ -126,10 +126,13 @@ def test_ingest_names_each_submission_as_its_company_sees_it(
 ) -> None:
     digest = send(pool, export(made, tmp_path)).digest
     scrub = {"records": 0, "turns": 0, "characters": 0, "withheld": {}, "withheld_share": 0.0}
-    monkeypatch.setattr(flows.runs, "run_flow", lambda flow, root: {"submissions": taken(pool), "scrub": scrub})
+    monkeypatch.setattr(
+        flows.runs, "run_flow", lambda flow, root: {"submissions": taken(pool), "left_waiting": 3, "scrub": scrub}
+    )
     assert run(["ingest", "--root", str(pool.root)]) == 0
     out = capsys.readouterr().out
     assert digest[:16] in out and digest not in out
+    assert "3 submissions wait for the next run" in out
     assert run(["status", "--to", str(pool.root / "drops" / "alder")]) == 0
     assert digest[:16] in capsys.readouterr().out
 

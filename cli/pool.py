@@ -54,7 +54,9 @@ def ingest(*, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
             print_table("", columns, rows)
         _say_scrubbed(result["scrub"])
         if result["left_waiting"]:
-            say(f"{result['left_waiting']} submissions wait for the next run: their companies' others took all the time of this one.")
+            say(
+                f"{result['left_waiting']} submissions wait for the next run: their companies' others took all the time of this one."
+            )
     if any(s["decision"] == "refused" for s in submissions):
         return ExitCode.SUBMISSION_REFUSED
     return ExitCode.RECORDS_QUARANTINED if any(s["quarantined"] for s in submissions) else ExitCode.DONE
@@ -67,15 +69,32 @@ def _say_scrubbed(scrub: dict[str, Any]) -> None:
         say(f"withheld: {scrub['withheld_share']:.2%} of turns ({reasons})")
 
 
-def plan(quarter: str, *, key: KeyFile, supersede: str = "", root: Root = DEFAULT_ROOT, json: Json = False) -> int:
-    """Register the plan of a quarter, before any data are read.
+def plan(
+    quarter: str,
+    *,
+    key: Annotated[Path | None, Parameter(name="--key", help="Your private key file.")] = None,
+    supersede: str = "",
+    explain: Annotated[bool, Parameter(negative="")] = False,
+    users: float | None = None,
+    chart: Path | None = None,
+    root: Root = DEFAULT_ROOT,
+    json: Json = False,
+) -> int:
+    """Register the plan of a quarter, before any data are read; or show first what it would tell (`--explain`).
 
     Example: `commons plan 2026Q1 --key keys/operator.key`
 
     Args:
         quarter: the quarter, like 2026Q1.
         supersede: the reason for a new version of a measured quarter; it spends from the quarter's reserve.
+        explain: register nothing; show the noise, and the smallest difference of rates that can be told.
+        users: users expected in each measure; as many as the latest release says, if not given.
+        chart: where to write what is explained as a picture (SVG).
     """
+    if explain:
+        return _explain(root, quarter, users, chart, json)
+    if key is None:
+        raise UsageError("A plan is registered with the operator's key.", "Give it: `--key keys/operator.key`.")
     from flows.release_steps import make_plan
 
     made = make_plan(_pool(root), quarter_of(quarter), key, supersede)
@@ -91,6 +110,54 @@ def plan(quarter: str, *, key: KeyFile, supersede: str = "", root: Root = DEFAUL
     else:
         say(f"{made.quarter} version {made.version}: plan {made.hash[:12]}, rho {made.rho}, {made.contributors} companies.")
     return ExitCode.DONE
+
+
+def _explain(root: Path, quarter: str, users: float | None, chart: Path | None, json: bool) -> int:
+    from dataclasses import asdict
+
+    from flows.explaining import explain_plan
+
+    found = explain_plan(_pool(root), quarter_of(quarter), users)
+    if json:
+        print_json(asdict(found))
+    else:
+        say(f"{found.quarter}: rho {found.rho}, ε = {found.epsilon:.3f} at δ = {found.delta:g}. Nothing is registered or spent.")
+        say(f"Expected: {found.users:,.0f} users in each measure ({found.users_from}). Differences are percentage points.")
+        columns = (
+            "measure",
+            "marginal",
+            "cells",
+            "noise ±",
+            "companies from",
+            "smallest difference",
+            "at 2 ε",
+            "half the measures",
+        )
+        rows = (
+            (m.measure, " × ".join(m.marginal), m.cells, m.noise, m.least_outside, *map(_points, _differences(m)))
+            for m in found.marginals
+        )
+        print_table("", columns, rows)
+        say(
+            "noise ±: standard deviation of each cell, users-equivalent. companies from: users-equivalent that must lie outside the"
+        )
+        say("two largest companies for a cell to be published about every second time. – : no such difference could be told.")
+    if chart is not None:
+        from publish.plan_chart import plan_chart
+
+        chart.write_text(
+            plan_chart([(m.measure, " × ".join(m.marginal), _differences(m)) for m in found.marginals]), encoding="utf-8"
+        )
+        say(f"Chart: {chart}")
+    return ExitCode.DONE
+
+
+def _differences(marginal: Any) -> tuple[float | None, float | None, float | None]:
+    return marginal.difference, marginal.difference_at_twice_epsilon, marginal.difference_at_half_the_measures
+
+
+def _points(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"
 
 
 def measure(quarter: str, *, root: Root = DEFAULT_ROOT, json: Json = False) -> int:

@@ -13,7 +13,7 @@ from anonymize.spans import Span
 WITHHELD = "<WITHHELD>"
 PLACEHOLDER = re.compile(r"<(?:[A-Z_]+_\d{1,4}|DATE:\d{4}|DATE|AGE:90\+|AGE|WITHHELD)>")
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
-_LATEST_BIRTH_OVER_89 = 1936
+_OLDEST_TOLD = 89
 
 
 class Placeholders:
@@ -62,12 +62,13 @@ class PlaceholderOperator(Operator):
 
 
 class CoarsenDateOperator(PlaceholderOperator):
-    """A date keeps its year, unless the year alone would tell an age over 89."""
+    """A date keeps its year, unless the year alone would tell an age over 89 in the year as of which the rules hold."""
 
     def operate(self, text: str, params: dict[str, Any] | None = None) -> str:
-        """Give `<DATE:2012>`, or `<DATE>` where no four-digit year after 1936 stands in it."""
+        """Give `<DATE:2012>`, or `<DATE>` where no four-digit year stands in it, or one so long ago."""
         year = _YEAR.search(text)
-        return f"<DATE:{year.group()}>" if year and int(year.group()) > _LATEST_BIRTH_OVER_89 else "<DATE>"
+        oldest = (params or {})["as_of_year"] - _OLDEST_TOLD
+        return f"<DATE:{year.group()}>" if year and int(year.group()) >= oldest else "<DATE>"
 
     def operator_name(self) -> str:
         """Name under which Presidio knows the operator."""
@@ -87,9 +88,10 @@ class CoarsenAgeOperator(PlaceholderOperator):
 
 
 class Masker:
-    """Presidio's anonymizer with the operators above."""
+    """Presidio's anonymizer with the operators above. `as_of_year` is the year in which an age over 89 is reckoned."""
 
-    def __init__(self) -> None:
+    def __init__(self, as_of_year: int) -> None:
+        self._as_of_year = as_of_year
         self._engine = AnonymizerEngine()  # type: ignore[no-untyped-call]
         for operator in (PlaceholderOperator, CoarsenDateOperator, CoarsenAgeOperator):
             self._engine.add_anonymizer(operator)
@@ -98,7 +100,7 @@ class Masker:
         """Replace disjoint spans of one turn."""
         if not spans:
             return text
-        params = {"numbering": numbering}
+        params = {"numbering": numbering, "as_of_year": self._as_of_year}
         operators: Mapping[str, OperatorConfig] = {
             "DEFAULT": OperatorConfig("conversation_placeholder", params),
             "DATE": OperatorConfig("coarsen_date", params),

@@ -70,7 +70,7 @@ class Scrubber:
         try:
             self._settings = settings
             self._detector: Detector = Detector(settings)
-            self._masker = Masker()
+            self._masker = Masker(settings.dates.as_of_year)
         except Exception:  # whatever a library raises may quote its input
             failed = True
         if failed:

@@ -60,6 +60,12 @@ class Residual(_Frozen):
     max_foreign_letters: Annotated[float, Field(gt=0, le=1)]
 
 
+class Dates(_Frozen):
+    """By which year ages are reckoned: a dial and no clock, so that the same rules give the same bytes."""
+
+    as_of_year: Annotated[int, Field(ge=2026, le=2999)]
+
+
 class Canaries(_Frozen):
     """Synthetic private values planted in every batch."""
 
@@ -73,6 +79,7 @@ class ScrubSettings(_Frozen):
     scores: Scores
     languages: dict[Language, tuple[Layer, ...]]
     residual: Residual
+    dates: Dates
     canaries: Canaries
     helplines: tuple[Helpline, ...]
 

@@ -24,10 +24,17 @@ def test_a_review_runs_out_after_180_days(settings: ScrubSettings) -> None:
     assert overdue_helplines(settings, reviewed - datetime.timedelta(days=1)) != []
 
 
+def test_ages_are_reckoned_as_of_this_year(settings: ScrubSettings) -> None:
+    # Against the calendar, on purpose: this test is the reminder.
+    assert settings.dates.as_of_year == datetime.datetime.now(tz=datetime.UTC).year
+
+
 def test_the_ruleset_version_follows_every_dial(tmp_path: Path, settings: ScrubSettings) -> None:
     assert load_scrub_settings(SCRUB, HELPLINES).ruleset_version == settings.ruleset_version
     changed = tmp_path / "scrub.toml"
     changed.write_text(SCRUB.read_text().replace("classifier = 0.30", "classifier = 0.31"))
+    assert load_scrub_settings(changed, HELPLINES).ruleset_version != settings.ruleset_version
+    changed.write_text(SCRUB.read_text().replace("as_of_year = 2026", "as_of_year = 2027"))
     assert load_scrub_settings(changed, HELPLINES).ruleset_version != settings.ruleset_version
     fewer = tmp_path / "helplines.toml"
     fewer.write_text(HELPLINES.read_text().replace('"741741"', '"741742"'))

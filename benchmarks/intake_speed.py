@@ -6,21 +6,33 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from benchmarks.intake_material import NOW, Material
+from benchmarks.intake_material import COMPANY, NOW, Material
 from benchmarks.report import peak_mib
 from intake.acceptance import take_in
 from intake.delivery import FolderDelivery
+from intake.json_lines import read_line
+from intake.limits import DEFAULT_LIMITS
+from intake.reading import canonical, check_rows, content_digest
+from intake.record_checks import Record, RecordContext, check_record, parse_record
+from intake.settlement import RowFacts, Settlement
+from intake.text_checks import is_plain_json
 from intake.validation import validate_submission
+from schemas.periods import Quarter
 from schemas.record import InteractionRecord
 
 LARGE, SMALL = 4_096, 0
 MEGABYTES = 24
 _ROUNDS = 3
+_PART_ROUNDS = 15
 
 
 def measure(material: Material, folder: Path) -> dict[str, float]:
@@ -107,8 +119,90 @@ def memory_growth(material: Material, folder: Path, small: int = 8, large: int =
     }
 
 
+def parts(material: Material, folder: Path) -> dict[str, float]:
+    """Microseconds of processor time that validating takes a record of at least LARGE bytes, part by part, the best of many.
+
+    Each part is what a pass over the file takes longer with it than without. `limit` is as in `measure`, in the same run.
+    """
+    rows = material.rows(material.large_records(LARGE), 3_000_000)
+    sent = material.submission(folder / "parts", material.packed(rows, "jsonl"), "jsonl", len(rows))
+    path, lines = sent / "part-1.jsonl", (sent / "part-1.jsonl").read_bytes().splitlines()
+    facts = list(_facts(path, material.context))
+    passes: dict[str, tuple[Callable[[Any], Any], ...]] = {
+        "lines": (),
+        "orjson": (orjson.loads,),
+        "keys that stand twice": (read_line,),
+        "quick check": (read_line, _parsed),
+        "as canonical JSON": (read_line, _parsed, canonical),
+        "rules between fields": (read_line, _parsed, partial(_ruled, material.context)),
+    }
+    took = _in_turn(
+        {name: partial(_through, path, *steps) for name, steps in passes.items()}
+        | {
+            "limit": lambda: _limit(lines),
+            "validate": lambda: _validated(sent),
+            "SHA-256 of the file": lambda: sha256(path.read_bytes()),
+            "settlement": lambda: _settled(facts),
+            "content digest (the pool's alone)": lambda: [content_digest(line) for line in lines],
+        }
+    )
+    took = {name: seconds / len(rows) * 1e6 for name, seconds in took.items()}
+    alone = {name: took[name] - took.get(before, 0.0) for before, name in pairwise(["", *passes])}
+    alone |= {name: took[name] for name in ("SHA-256 of the file", "settlement")}
+    rest = {"the rest": took["validate"] - sum(alone.values())}
+    return alone | rest | {name: took[name] for name in ("validate", "limit", "content digest (the pool's alone)")}
+
+
+def _in_turn(ways: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    # In turn, so that a machine that is busy for a while is so for all.
+    best = dict.fromkeys(ways, float("inf"))
+    for _ in range(_PART_ROUNDS):
+        for name, way in ways.items():
+            start = time.process_time()
+            way()
+            best[name] = min(best[name], time.process_time() - start)
+    return best
+
+
+def _through(path: Path, *steps: Callable[[Any], Any]) -> None:
+    with path.open("rb") as stream:
+        for line in stream:
+            value: Any = line[:-1]
+            for step in steps:
+                value = step(value)
+
+
+def _parsed(raw: Any) -> Record:
+    record, _ = parse_record(raw)
+    assert record is not None
+    return record
+
+
+def _ruled(context: RecordContext, record: Record) -> None:
+    assert not check_record(record, context, is_plain_json(canonical(record)))
+
+
+def _facts(path: Path, context: RecordContext) -> Iterator[RowFacts]:
+    with path.open("rb") as stream:
+        for checked, _ in check_rows(stream, path.stat().st_size, "jsonl", 0, context, DEFAULT_LIMITS, keep=False):
+            yield from checked.sound
+
+
+def _settled(facts: list[RowFacts]) -> None:
+    at_once = DEFAULT_LIMITS.lines_at_once
+    with Settlement(COMPANY, Quarter.parse(facts[0].quarter), None) as settlement:
+        for start in range(0, len(facts), at_once):
+            settlement.add(facts[start : start + at_once])
+        settlement.settle()
+
+
 def main() -> None:
-    """The process of `memory`: prints its peak, with that of its children, in MiB."""
+    """Without arguments: prints the parts. Else the process of `memory`: prints its peak, with that of its children, in MiB."""
+    if len(sys.argv) == 1:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, microseconds in parts(Material(Path(folder)), Path(folder)).items():
+                sys.stdout.write(f"{name:34}{microseconds:7.1f} µs a record\n")
+        return
     _, task, made, sent, root = sys.argv
     material = Material(Path(made))
     if task == "validate":

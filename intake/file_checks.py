@@ -34,17 +34,12 @@ class FileWatch:
         self.rows += 1
         if problems:
             self._see_problems(problems)
-        if record is not None and "started_at" in record:
-            self._see_moment(record["started_at"], problems)
-
-    def _see_problems(self, problems: Sequence[Problem]) -> None:
-        for fault in {(code, _PLACE.sub("[]", field)) for code, field in problems if field and code.startswith("E")}:
-            if fault in self._faults or len(self._faults) < _MOST_FAULTS:
-                self._faults[fault] += 1
-
-    def _see_moment(self, moment: datetime, problems: Sequence[Problem]) -> None:
+        if record is None or "started_at" not in record:
+            return
+        moment: datetime = record["started_at"]
         self.timed += 1
-        self._midnight += moment.hour == moment.minute == moment.second == 0
+        if not moment.second and moment.hour == moment.minute == 0:
+            self._midnight += 1
         if moment.microsecond:
             moment = moment.replace(microsecond=0)
         if moment == self._second:
@@ -53,8 +48,13 @@ class FileWatch:
             self._lead -= 1
         else:
             self._second, self._lead = moment, 1
-        if moment.year == _EPOCH_YEAR or any(code == "E230" for code, _ in problems):
+        if moment.year == _EPOCH_YEAR or (problems and any(code == "E230" for code, _ in problems)):
             self._off_calendar += 1
+
+    def _see_problems(self, problems: Sequence[Problem]) -> None:
+        for fault in {(code, _PLACE.sub("[]", field)) for code, field in problems if field and code.startswith("E")}:
+            if fault in self._faults or len(self._faults) < _MOST_FAULTS:
+                self._faults[fault] += 1
 
     def common_faults(self) -> frozenset[Problem]:
         """Faults that at least half of the rows have, as (code, field); places in lists are left out of the field."""

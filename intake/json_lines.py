@@ -39,10 +39,19 @@ def read_line(line: bytes) -> dict[str, Any] | str:
         return "E201"
     if len(line) > _LOOK_CLOSER and has_wide_object(raw):
         return "E203"
-    plain = b"\\" not in line or _ESCAPED_COLON not in line
-    if not (plain and line.count(b":") == _colons_of_record(raw)) and repeats_a_key(line):
-        return "E231"
-    return raw
+    return "E231" if not _is_compact(raw, line) and _may_repeat(raw, line) and repeats_a_key(line) else raw
+
+
+def _is_compact(raw: dict[str, Any], line: bytes) -> bool:
+    """Whether a line is just what orjson writes of the object that it read, so that nothing of the line was lost."""
+    try:
+        return orjson.dumps(raw) == line
+    except TypeError:  # deeper than it writes
+        return False
+
+
+def _may_repeat(raw: dict[str, Any], line: bytes) -> bool:
+    return (b"\\" in line and _ESCAPED_COLON in line) or line.count(b":") != _colons_of_record(raw)
 
 
 def file_start_problem(head: bytes) -> str:

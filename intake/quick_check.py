@@ -28,9 +28,10 @@ def quick_check(model: type[BaseModel]) -> Callable[[dict[str, Any]], bool]:
 
     Raises TypeError where a declaration has a form that cannot be compiled: a bug, found at first use.
     """
-    names: dict[str, Any] = {"utc": utc, "datetime": datetime}
+    names: dict[str, Any] = {"utc": utc}
     body = "\n".join(f"    {line}" for line in _object(model, "raw", names, 0))
-    source = f"def check(raw):\n  try:\n{body}\n    return True\n  except (KeyError, TypeError, ValueError):\n    return False\n"
+    known = "".join(f", {name}={name}" for name in names)  # as arguments they are found faster than as globals
+    source = f"def check(raw{known}):\n  try:\n{body}\n    return True\n  except (KeyError, TypeError, ValueError):\n    return False\n"
     exec(compile(source, f"<quick check of {model.__name__}>", "exec"), names)  # noqa: S102 - made from our own declaration
     made: Callable[[dict[str, Any]], bool] = names["check"]
     return made
@@ -38,55 +39,66 @@ def quick_check(model: type[BaseModel]) -> Callable[[dict[str, Any]], bool]:
 
 def _object(model: type[BaseModel], value: str, names: dict[str, Any], depth: int) -> Iterator[str]:
     """Exactly the declared keys: as many as declared, and each of them there."""
-    yield f"if {value}.__class__ is not dict or len({value}) != {len(model.model_fields)}: return False"
+    yield f"if len({value}) != {len(model.model_fields)}: return False"
     for name, field in model.model_fields.items():
-        inner = f"v{depth}"
-        yield f"{inner} = {value}[{name!r}]"
+        place = f"{value}[{name!r}]"
         if field.annotation is datetime:  # its validator parses it
-            yield f"{value}[{name!r}] = utc({inner})"
+            yield f"{place} = utc({place})"
         else:
-            yield from _value(field.annotation, field.metadata, inner, names, depth + 1)
+            yield from _value(field.annotation, field.metadata, place, names, depth)
 
 
-def _value(annotation: Any, rules: list[Any], value: str, names: dict[str, Any], depth: int) -> Iterator[str]:
+def _value(annotation: Any, rules: list[Any], place: str, names: dict[str, Any], depth: int) -> Iterator[str]:
+    """The check of what stands at a place. What is looked at more than once gets a name: every step of these counts."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         inner = [part for rule in arguments[1:] for part in (rule.metadata if isinstance(rule, FieldInfo) else [rule])]
-        yield from _value(arguments[0], [*rules, *inner], value, names, depth)
-    elif origin in (Union, UnionType):
+        yield from _value(arguments[0], [*rules, *inner], place, names, depth)
+        return
+    if (permitted := _permitted(annotation, rules)) is not None:
+        yield f"if {place} not in {_named(permitted, names)}: return False"
+        return
+    value = f"v{depth}"
+    if place != value:
+        yield f"{value} = {place}"
+    if origin in (Union, UnionType):
         (one,) = (argument for argument in arguments if argument is not NoneType)
         yield f"if {value} is not None:"
-        yield from (f"  {line}" for line in _value(one, rules, value, names, depth))
+        yield from (f"  {line}" for line in _value(one, rules, value, names, depth + 1))
     elif origin is list:
         most = _bound(rules, MaxLen, "max_length")
-        yield f"if {value}.__class__ is not list{f' or len({value}) > {most}' if most is not None else ''}: return False"
-        yield f"for v{depth} in {value}:"
-        yield from (f"  {line}" for line in _value(arguments[0], [], f"v{depth}", names, depth + 1))
-    elif origin is Literal:
-        yield f"if {value} not in {_named(frozenset(arguments), names)}: return False"
+        yield f"if type({value}) is not list{f' or len({value}) > {most}' if most is not None else ''}: return False"
+        item = f"v{depth + 1}"
+        yield f"for {item} in {value}:"
+        yield from (f"  {line}" for line in _value(arguments[0], [], item, names, depth + 1))
     elif annotation is str:
         yield from _text(rules, value, names)
     elif annotation is int:
         low, high = _bound(rules, Ge, "ge"), _bound(rules, Le, "le")
         if low is None or high is None:
             raise TypeError("a contract number without bounds")
-        yield f"if {value}.__class__ is not int or not {low} <= {value} <= {high}: return False"
+        yield f"if type({value}) is not int or not {low} <= {value} <= {high}: return False"
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield from _object(annotation, value, names, depth)
+        yield from _object(annotation, value, names, depth + 1)
     else:
         raise TypeError("a contract field has a form that the quick check does not know")
 
 
-def _text(rules: list[Any], value: str, names: dict[str, Any]) -> Iterator[str]:
+def _permitted(annotation: Any, rules: list[Any]) -> frozenset[Any] | None:
+    """The codes of a coded field."""
+    if get_origin(annotation) is Literal:
+        return frozenset(get_args(annotation))
     codes = next((rule for rule in rules if isinstance(rule, Coded)), None)
-    if codes is not None:
-        yield f"if {value} not in {_named(frozenset(code_lists()[codes.list_name]), names)}: return False"
-        return
+    return None if codes is None else frozenset(code_lists()[codes.list_name])
+
+
+def _text(rules: list[Any], value: str, names: dict[str, Any]) -> Iterator[str]:
     pattern = next((rule.pattern for rule in rules if isinstance(rule, StringConstraints) and rule.pattern), None)
     low, high = _bound(rules, MinLen, "min_length"), _bound(rules, MaxLen, "max_length")
-    yield f"if {value}.__class__ is not str: return False"
-    if low is not None or high is not None:
-        yield f"if not {low or 0} <= len({value}){f' <= {high}' if high is not None else ''}: return False"
+    if pattern is None or high is not None:  # a pattern alone refuses what is no text
+        yield f"if type({value}) is not str or len({value}) > {high}: return False"
+    if low:
+        yield f"if len({value}) < {low}: return False"
     if pattern is not None:
         yield f"if not {_named(_Matching(re.compile(str(pattern), re.ASCII)), names)}[{value}]: return False"
 
@@ -103,7 +115,7 @@ def _named(thing: Any, names: dict[str, Any]) -> str:
 
 
 class _Matching(dict[str, bool]):
-    """Whether a text matches a pattern as a whole; the first answers are kept, since slugs repeat."""
+    """Whether a text matches a pattern as a whole; the first that do are kept, since slugs repeat."""
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
         super().__init__()
@@ -111,6 +123,6 @@ class _Matching(dict[str, bool]):
 
     def __missing__(self, text: str) -> bool:
         matches = self._pattern.fullmatch(text) is not None
-        if len(self) < REMEMBERED:
-            self[text] = matches
+        if matches and len(self) < REMEMBERED:
+            self[text] = True
         return matches

@@ -4,6 +4,10 @@ import gzip
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from io import BufferedReader, RawIOBase
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import orjson
@@ -14,6 +18,7 @@ from intake.json_lines import file_start_problem, read_line
 from intake.limits import Limits
 from intake.record_checks import Record, RecordContext, check_record, parse_record
 from intake.settlement import RowFacts
+from intake.text_checks import is_plain_json
 from schemas.periods import Quarter
 
 if TYPE_CHECKING:
@@ -31,8 +36,10 @@ class UnreadableFileError(Exception):
         self.code, self.fields = code, tuple(fields)
 
 
-Row = tuple[int, dict[str, Any] | str]
-"""A row counted from 1: an object, or the finding code of why it is none."""
+RawRow = dict[str, Any] | str
+"""An object, or the finding code of why a row is none."""
+
+READ_AT_ONCE = 1 << 17  # bytes; what is read then lies in the processor's cache
 
 PIECES = 8
 """Batches of lines that travel as one: parsing is fast in small ones, everything after it in large ones."""
@@ -55,17 +62,25 @@ class CheckedRows:
 
 
 def check_rows(
-    stream: IO[bytes], size: int, file_format: str, number: int, context: RecordContext, limits: Limits
-) -> Iterator[tuple[CheckedRows, list[dict[str, Any]]]]:
+    stream: IO[bytes], size: int, file_format: str, number: int, context: RecordContext, limits: Limits, *, keep: bool = True
+) -> Iterator[tuple[CheckedRows, list[Record]]]:
     """Rows of one data file in batches, each row checked by itself; beside each batch its sound rows, timestamps parsed.
 
     `number` is the file's place in the manifest. The last batch holds no rows, only what is wrong with the file as a
-    whole. Raises UnreadableFileError (E107 undecodable, E108 other columns, E112 over a limit, E119 not UTF-8).
+    whole. Without `keep` no row outlives its check: none stands beside its batch, and its content is told by a hash that
+    means something in this process alone. The stream is closed at the end.
+    Raises UnreadableFileError (E107 undecodable, E108 other columns, E112 over a limit, E119 not UTF-8).
     """
     code, watch = "", FileWatch()
+    at_once = limits.batch_rows if file_format == "parquet" else limits.lines_at_once
     try:
-        for first, batch in _batches(stream, size, file_format, limits):
-            yield _check_batch(number, first, batch, context, watch)
+        rows = read_rows(stream, size, file_format, limits)
+        while True:
+            seen = watch.rows
+            checked, sound = _check_batch(number, islice(rows, at_once), context, watch, limits, keep)
+            if watch.rows == seen:
+                break
+            yield checked, sound
         if warnings := watch.warnings():
             yield CheckedRows(watch.rows, problems=[(0, *problem) for problem in warnings]), []
     except UnreadableFileError as error:
@@ -81,17 +96,20 @@ def check_rows(
 
 
 def _check_batch(
-    number: int, first: int, batch: list[dict[str, Any] | str], context: RecordContext, watch: FileWatch
-) -> tuple[CheckedRows, list[dict[str, Any]]]:
-    checked, sound = CheckedRows(rows=first + len(batch) - 1), list[dict[str, Any]]()
-    for row, raw in enumerate(batch, start=first):
+    number: int, rows: Iterator[tuple[int, RawRow]], context: RecordContext, watch: FileWatch, limits: Limits, keep: bool
+) -> tuple[CheckedRows, list[Record]]:
+    checked, sound, held = CheckedRows(watch.rows), list[Record](), 0
+    for row, raw in rows:
+        checked.rows = row
         if isinstance(raw, str):
             checked.problems.append((row, raw, ""))
             watch.see(None, [(raw, "")])
             continue
         record, problems = parse_record(raw)
+        written = b""
         if record is not None:
-            problems = check_record(record, context)
+            written = canonical(record)
+            problems = check_record(record, context, is_plain_json(written))
         watch.see(record, problems)
         if problems:
             checked.problems += [(row, code, name) for code, name in problems]
@@ -99,40 +117,42 @@ def _check_batch(
                 continue
         if record is None:
             continue
-        checked.sound.append(_facts(number, row, record))
-        sound.append(record)
+        content = content_digest(written) if keep else str(hash(written))  # keyed SipHash, 64 bits
+        checked.sound.append(_facts(number, row, record, content))
+        if keep:
+            sound.append(record)
+            held += len(written)
+            if held >= limits.batch_bytes // PIECES:
+                break
     return checked, sound
 
 
-def _facts(number: int, row: int, record: Record) -> RowFacts:
+def _facts(number: int, row: int, record: Record, content: str) -> RowFacts:
     """What settles a sound row."""
-    status, content = record["record_status"], content_digest(record)
+    status = record["record_status"]
     kind = record["scope"] if status == "withdrawal" else status
     if kind == "submission":
         return RowFacts(number, row, kind, "", "", record["record_id"], content, record["submission_id"])
     moment = record["supersedes_started_at"] if status == "withdrawal" else record["started_at"]
     target = record.get("supersedes", "")
-    return RowFacts(number, row, kind, str(Quarter.of(moment)), record["user_pseudonym"], record["record_id"], content, target)
+    return RowFacts(
+        number, row, kind, _quarter(moment.year, moment.month), record["user_pseudonym"], record["record_id"], content, target
+    )
 
 
-def content_digest(record: Record) -> str:
-    """BLAKE2b-256 of a record with its timestamps parsed, the same for JSON and Parquet: it tells a duplicate from a conflict."""
-    return hashlib.blake2b(orjson.dumps(record, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z), digest_size=32).hexdigest()
+def canonical(record: Record) -> bytes:
+    """A record, its timestamps parsed, as JSON with sorted keys: the same bytes however it was sent."""
+    return orjson.dumps(record, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)
 
 
-def _batches(stream: IO[bytes], size: int, file_format: str, limits: Limits) -> Iterator[tuple[int, list[dict[str, Any] | str]]]:
-    if file_format == "parquet":
-        yield from _parquet_batches(stream, size, limits)
-        return
-    first, batch, held = 1, list[dict[str, Any] | str](), 0
-    for line in _lines(_decoded(stream, file_format), limits, size if file_format == "jsonl" else limits.decoded_bytes(size)):
-        batch.append(read_line(line))
-        held += len(line)
-        if len(batch) == limits.lines_at_once or held >= limits.batch_bytes // PIECES:
-            yield first, batch
-            first, batch, held = first + len(batch), [], 0
-    if batch:
-        yield first, batch
+def content_digest(written: bytes) -> str:
+    """BLAKE2b-256 of a canonical record: it tells a duplicate from a conflict."""
+    return hashlib.blake2b(written, digest_size=32).hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _quarter(year: int, month: int) -> str:
+    return str(Quarter.of(datetime(year, month, 1, tzinfo=UTC)))
 
 
 def _decoded(stream: IO[bytes], file_format: str) -> IO[bytes]:
@@ -146,28 +166,28 @@ def _decoded(stream: IO[bytes], file_format: str) -> IO[bytes]:
 
 
 def _lines(stream: IO[bytes], limits: Limits, budget: int) -> Iterator[bytes]:
-    rest, decoded = b"", 0
-    while chunk := stream.read(1 << 20):
-        if not decoded and (code := file_start_problem(chunk[:4])):
-            raise UnreadableFileError(code)
-        decoded += len(chunk)
+    buffered = BufferedReader(cast(RawIOBase, stream), READ_AT_ONCE)
+    if code := file_start_problem(buffered.peek(4)[:4]):
+        raise UnreadableFileError(code)
+    decoded = 0
+    while line := buffered.readline(limits.line_bytes + 1):
+        decoded += len(line)
         if decoded > budget:
             raise UnreadableFileError("E112")
-        *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > limits.line_bytes or max(map(len, lines), default=0) > limits.line_bytes:
+        if line.endswith(b"\n"):
+            line = line[:-1]
+        elif len(line) > limits.line_bytes:
             raise UnreadableFileError("E112")
-        yield from lines
-    if rest:
-        yield rest
+        yield line
 
 
-def _parquet_batches(stream: IO[bytes], size: int, limits: Limits) -> Iterator[tuple[int, list[dict[str, Any] | str]]]:
+def _parquet_rows(stream: IO[bytes], size: int, limits: Limits) -> Iterator[RawRow]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from schemas.arrow import record_schema
 
-    first, decoded = 1, 0
+    decoded = 0
     with pq.ParquetFile(
         pa.PythonFile(stream, "r"),  # type: ignore[arg-type]  # any binary stream will do
         memory_map=False,
@@ -184,8 +204,7 @@ def _parquet_batches(stream: IO[bytes], size: int, limits: Limits) -> Iterator[t
             decoded += batch.nbytes
             if decoded > limits.decoded_bytes(size) or batch.nbytes > limits.batch_bytes * 4:
                 raise UnreadableFileError("E112")
-            yield first, [_without_absent(raw) for raw in batch.to_pylist()]
-            first += batch.num_rows
+            yield from map(_without_absent, batch.to_pylist())
 
 
 def _without_absent(raw: dict[str, Any]) -> dict[str, Any]:
@@ -195,7 +214,11 @@ def _without_absent(raw: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in raw.items() if value is not None or name not in _ABSENT_AS_NULL}
 
 
-def read_rows(stream: IO[bytes], size: int, file_format: str, limits: Limits) -> Iterator[Row]:
+def read_rows(stream: IO[bytes], size: int, file_format: str, limits: Limits) -> Iterator[tuple[int, RawRow]]:
     """Rows of one data file, counted from 1: a dict each, or a finding code. Raises as `check_rows` does, or what a library raises."""
-    for first, batch in _batches(stream, size, file_format, limits):
-        yield from enumerate(batch, start=first)
+    if file_format == "parquet":
+        rows: Iterator[RawRow] = _parquet_rows(stream, size, limits)
+    else:
+        budget = size if file_format == "jsonl" else limits.decoded_bytes(size)
+        rows = map(read_line, _lines(_decoded(stream, file_format), limits, budget))
+    return enumerate(rows, start=1)

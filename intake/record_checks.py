@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from operator import itemgetter
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -176,55 +177,61 @@ def _inner(annotation: Any) -> Iterator[Any]:
         yield from _inner(argument)
 
 
-def check_record(record: Record, context: RecordContext) -> list[Problem]:
+def check_record(record: Record, context: RecordContext, plain: bool = False) -> list[Problem]:
     """Problems between the fields of a record that is sound field by field, and warnings (W3xx) about its texts.
 
-    At most MOST_PROBLEMS, the graver ones first.
+    At most MOST_PROBLEMS, the graver ones first. `plain`: its texts are known to be plain ASCII, and are not looked at.
     """
-    name = record["record_id"]
-    found = [] if name.isalnum() and name.isascii() else list(_id("record_id", name))
+    found = list[Problem]()
+    _id(found, "record_id", record["record_id"])
     if record["record_status"] == "withdrawal":
-        return [*found, *_id("supersedes", record["supersedes"])] if "supersedes" in record else found
-    found += _frame(record, context)
-    risk, n_turns = record["risk"], record["n_turns"]
+        if "supersedes" in record:
+            _id(found, "supersedes", record["supersedes"])
+        return found
+    _frame(found, record, context)
+    risk, n_turns, turns, interventions = record["risk"], record["n_turns"], record["turns"], record["interventions"]
     present = shows_risk(risk)
     if present or risk["first_turn"] is not None or risk["peak_turn"] is not None:
-        found += _risk(risk, n_turns, present)
-    if present or record["interventions"]:
-        found += _interventions(record, present)
-    if record["turns"]:
-        found += _turns(record["turns"], n_turns)
-    found += _repeats(record)
+        _risk(found, risk, n_turns, present)
+    if interventions:
+        _interventions(found, record, interventions, n_turns)
+    elif present:
+        found.append(("E213", "interventions"))
+    if turns:
+        _turns(found, turns, n_turns)
+        if not plain and text_problem("\n".join([turn["text"] for turn in turns])):
+            _texts(found, turns)
+    _repeats(found, record)
     if len(domains()) > 1:
         found += _domain(record)
-    return found[:MOST_PROBLEMS]
+    return found[:MOST_PROBLEMS] if found else found
 
 
-def _id(field: str, value: str) -> Iterator[Problem]:
-    code = id_problem(value)
-    if code:
-        yield code, field
+def _id(found: list[Problem], field: str, value: str) -> None:
+    if not (value.isalnum() and value.isascii()) and (code := id_problem(value)):
+        found.append((code, field))
 
 
-def _frame(record: Record, context: RecordContext) -> Iterator[Problem]:
+def _frame(found: list[Problem], record: Record, context: RecordContext) -> None:
     moment, new = record["started_at"], record["record_status"] == "new"
     if context.is_future(record):
-        yield "E230", "started_at"
+        found.append(("E230", "started_at"))
     elif new and not context.start <= moment < context.end:
-        yield "E210", "started_at"
+        found.append(("E210", "started_at"))
     if record["selection_stratum"] not in context.strata:
-        yield "E216", "selection_stratum"
+        found.append(("E216", "selection_stratum"))
     if context.synthetic and record["origin"] != "synthetic":
-        yield "E224", "origin"
+        found.append(("E224", "origin"))
     if record["person"]["age_band"] == "under_13" and any(turn["text"] for turn in record["turns"]):
-        yield "E217", "turns"
+        found.append(("E217", "turns"))
     if not new:
-        yield from _id("supersedes", record["supersedes"])
+        _id(found, "supersedes", record["supersedes"])
         if Quarter.of(record["supersedes_started_at"]) != Quarter.of(moment):
-            yield "E211", "supersedes_started_at"
+            found.append(("E211", "supersedes_started_at"))
 
 
 _NO_RISK = frozenset({"none", "unknown"})
+_INDEX = itemgetter("index")
 
 
 def shows_risk(risk: Mapping[str, Any]) -> bool:
@@ -232,68 +239,64 @@ def shows_risk(risk: Mapping[str, Any]) -> bool:
     return risk["ideation"] not in _NO_RISK or risk["behavior"] not in _NO_RISK or risk["nssi"] not in _NO_RISK
 
 
-def _risk(risk: Mapping[str, Any], n_turns: int, present: bool) -> Iterator[Problem]:
+def _risk(found: list[Problem], risk: Mapping[str, Any], n_turns: int, present: bool) -> None:
     first, peak = risk["first_turn"], risk["peak_turn"]
     if (first is None) == present:
-        yield "E212", "risk.first_turn"
+        found.append(("E212", "risk.first_turn"))
     if (peak is None) == present or (first is not None and peak is not None and not first <= peak <= n_turns):
-        yield "E212", "risk.peak_turn"
+        found.append(("E212", "risk.peak_turn"))
 
 
-def _interventions(record: Record, present: bool) -> Iterator[Problem]:
-    interventions, n_turns = record["interventions"], record["n_turns"]
-    if not interventions and present:
-        yield "E213", "interventions"
-    kinds, last = _outcome_values(record["domain"]), 0
+def _interventions(found: list[Problem], record: Record, interventions: list[dict[str, Any]], n_turns: int) -> None:
+    pairs, last = _outcome_values(record["domain"]), 0
     for i, intervention in enumerate(interventions):
         turn = intervention["turn"]
         if intervention["type"] == "no_intervention" and (len(interventions) > 1 or turn != record["risk"]["peak_turn"]):
-            yield "E213", f"interventions[{i}].type"
+            found.append(("E213", f"interventions[{i}].type"))
         if turn > n_turns or turn < last:
-            yield "E215", f"interventions[{i}].turn"
+            found.append(("E215", f"interventions[{i}].turn"))
         last = turn
         outcomes = intervention["outcomes"]
         for j, outcome in enumerate(outcomes):
-            if outcome["value"] not in kinds.get(outcome["kind"], ()):
-                yield "E214", f"interventions[{i}].outcomes[{j}].value"
+            if (outcome["kind"], outcome["value"]) not in pairs:
+                found.append(("E214", f"interventions[{i}].outcomes[{j}].value"))
         if len(outcomes) > 1 and len({(outcome["kind"], outcome["window"]) for outcome in outcomes}) < len(outcomes):
-            yield "E222", f"interventions[{i}].outcomes"
+            found.append(("E222", f"interventions[{i}].outcomes"))
 
 
 @cache
-def _outcome_values(domain: str) -> Mapping[str, frozenset[str]]:
-    return {kind: frozenset(values) for kind, values in domains()[domain].outcome_values.items()}
+def _outcome_values(domain: str) -> frozenset[tuple[str, str]]:
+    return frozenset((kind, value) for kind, values in domains()[domain].outcome_values.items() for value in values)
 
 
-def _turns(turns: list[dict[str, Any]], n_turns: int) -> Iterator[Problem]:
+def _turns(found: list[Problem], turns: list[dict[str, Any]], n_turns: int) -> None:
+    indices = [*map(_INDEX, turns)]
+    if indices[-1] <= n_turns and indices == sorted({*indices}):
+        return
     last = 0
-    for i, turn in enumerate(turns):
-        index = turn["index"]
+    for i, index in enumerate(indices):
         if not last < index <= n_turns:
-            yield "E215", f"turns[{i}].index"
+            found.append(("E215", f"turns[{i}].index"))
         last = index
-    if text_problem("\n".join([turn["text"] for turn in turns])):
-        yield from _texts(turns)
 
 
-def _texts(turns: list[dict[str, Any]]) -> Iterator[Problem]:
+def _texts(found: list[Problem], turns: list[dict[str, Any]]) -> None:
     told = set[str]()
     for i, turn in enumerate(turns):
         code = text_problem(turn["text"])
         if code and code not in told:  # once a record: the first text that has it
             told.add(code)
-            yield code, f"turns[{i}].text"
+            found.append((code, f"turns[{i}].text"))
 
 
-def _repeats(record: Record) -> Iterator[Problem]:
-    listed = (
-        ("risk.speech_form", record["risk"]["speech_form"]),
-        ("evasion.tactics", record["evasion"]["tactics"]),
-        ("failure_modes", record["failure_modes"]),
-    )
-    for field, codes in listed:
-        if len(codes) > 1 and len(set(codes)) < len(codes):
-            yield "E222", field
+def _repeats(found: list[Problem], record: Record) -> None:
+    forms, tactics, failures = record["risk"]["speech_form"], record["evasion"]["tactics"], record["failure_modes"]
+    if len(forms) > 1 and len(set(forms)) < len(forms):
+        found.append(("E222", "risk.speech_form"))
+    if len(tactics) > 1 and len(set(tactics)) < len(tactics):
+        found.append(("E222", "evasion.tactics"))
+    if len(failures) > 1 and len(set(failures)) < len(failures):
+        found.append(("E222", "failure_modes"))
 
 
 def _domain(record: Record) -> Iterator[Problem]:

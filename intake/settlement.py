@@ -84,15 +84,14 @@ class Settlement:
     def add(self, rows: Sequence[RowFacts]) -> list[str]:
         """Takes sound rows in, and returns the unit of each (empty where a row names no user)."""
         units, values = [], []
-        for row in rows:
-            unit = unit_id(self._company, row.pseudonym) if row.pseudonym else ""
-            spelling = row.pseudonym.casefold()
-            self._cased = self._cased or spelling != row.pseudonym
+        for number, (file, row, kind, quarter, pseudonym, record_id, content, target) in enumerate(rows, start=self._count):
+            unit = unit_id(self._company, pseudonym) if pseudonym else ""
+            spelling = pseudonym.casefold()
+            if spelling != pseudonym:
+                self._cased = True
             units.append(unit)
-            values.append(
-                (self._count, row.file, row.row, row.kind, row.quarter, unit, spelling, row.record_id, row.content, row.target)
-            )
-            self._count += 1
+            values.append((number, file, row, kind, quarter, unit, spelling, record_id, content, target))
+        self._count += len(values)
         self._database.executemany("insert into rows values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, null)", values)
         return units
 

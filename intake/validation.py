@@ -81,7 +81,7 @@ def validate_submission(
     def reader(number: int, context: RecordContext) -> Iterator[CheckedRows]:
         file = manifest.files[number]
         with (folder / file.path).open("rb") as stream:
-            for checked, _ in check_rows(stream, file.bytes, file.format, number, context, limits):
+            for checked, _ in check_rows(stream, file.bytes, file.format, number, context, limits, keep=False):
                 yield checked
 
     with Settlement(manifest.company, period_quarter(manifest), None) as settlement:

@@ -27,15 +27,11 @@ class Contract(BaseModel):
 
 def utc(value: Any) -> datetime:
     """A UTC timestamp of RFC 3339, or a moment in UTC; raises ValueError on anything else."""
-    if isinstance(value, datetime):
-        moment = value
-    elif isinstance(value, str) and _RFC3339_UTC.fullmatch(value):
-        moment = datetime.fromisoformat(value)
-    else:
-        raise ValueError("not a UTC timestamp")
-    if moment.tzinfo is None or moment.utcoffset() != timedelta(0):
-        raise ValueError("not a UTC timestamp")
-    return moment.astimezone(UTC)
+    if isinstance(value, str) and _RFC3339_UTC.fullmatch(value):
+        return datetime.fromisoformat(value)  # in UTC: the pattern permits no other zone
+    if isinstance(value, datetime) and value.utcoffset() == timedelta(0):
+        return value.astimezone(UTC)
+    raise ValueError("not a UTC timestamp")
 
 
 UtcTimestamp = Annotated[

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -39,9 +40,11 @@ def watched(command: Sequence[str], answer: Path, log: Path, timeout: float = 3_
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-            process.wait()
+            pass
         finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # the whole session: a Java process outlives its parent
+                process.wait()
             watch.over.set()
             watch.join()
     if process.returncode or not answer.exists():

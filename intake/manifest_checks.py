@@ -140,7 +140,7 @@ def _file_findings(folder: Path, manifest: Manifest, progress: Callable[[int], N
 def _sha256(path: Path, progress: Callable[[int], None]) -> str:
     hasher = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
+        while chunk := stream.read(1 << 17):
             hasher.update(chunk)
             progress(len(chunk))
     return hasher.hexdigest()

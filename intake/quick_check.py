@@ -58,13 +58,17 @@ def _value(annotation: Any, rules: list[Any], place: str, names: dict[str, Any],
     if (permitted := _permitted(annotation, rules)) is not None:
         yield f"if {place} not in {_named(permitted, names)}: return False"
         return
+    if annotation is str and (pattern := _pattern(rules)) is not None:
+        lengths = _bound(rules, MinLen, "min_length"), _bound(rules, MaxLen, "max_length")
+        yield f"if not {_named(_Matching(pattern, *lengths), names)}[{place}]: return False"
+        return
     value = f"v{depth}"
     if place != value:
         yield f"{value} = {place}"
     if origin in (Union, UnionType):
         (one,) = (argument for argument in arguments if argument is not NoneType)
         yield f"if {value} is not None:"
-        yield from (f"  {line}" for line in _value(one, rules, value, names, depth + 1))
+        yield from (f"  {line}" for line in _value(one, rules, value, names, depth))
     elif origin is list:
         most = _bound(rules, MaxLen, "max_length")
         yield f"if type({value}) is not list{f' or len({value}) > {most}' if most is not None else ''}: return False"
@@ -72,7 +76,10 @@ def _value(annotation: Any, rules: list[Any], place: str, names: dict[str, Any],
         yield f"for {item} in {value}:"
         yield from (f"  {line}" for line in _value(arguments[0], [], item, names, depth + 1))
     elif annotation is str:
-        yield from _text(rules, value, names)
+        least, most = _bound(rules, MinLen, "min_length"), _bound(rules, MaxLen, "max_length")
+        if most is None:
+            raise TypeError("a contract text without a longest length")
+        yield f"if type({value}) is not str or len({value}) > {most}{f' or len({value}) < {least}' if least else ''}: return False"
     elif annotation is int:
         low, high = _bound(rules, Ge, "ge"), _bound(rules, Le, "le")
         if low is None or high is None:
@@ -92,15 +99,9 @@ def _permitted(annotation: Any, rules: list[Any]) -> frozenset[Any] | None:
     return None if codes is None else frozenset(code_lists()[codes.list_name])
 
 
-def _text(rules: list[Any], value: str, names: dict[str, Any]) -> Iterator[str]:
-    pattern = next((rule.pattern for rule in rules if isinstance(rule, StringConstraints) and rule.pattern), None)
-    low, high = _bound(rules, MinLen, "min_length"), _bound(rules, MaxLen, "max_length")
-    if pattern is None or high is not None:  # a pattern alone refuses what is no text
-        yield f"if type({value}) is not str or len({value}) > {high}: return False"
-    if low:
-        yield f"if len({value}) < {low}: return False"
-    if pattern is not None:
-        yield f"if not {_named(_Matching(re.compile(str(pattern), re.ASCII)), names)}[{value}]: return False"
+def _pattern(rules: list[Any]) -> re.Pattern[str] | None:
+    found = next((rule.pattern for rule in rules if isinstance(rule, StringConstraints) and rule.pattern), None)
+    return None if found is None else re.compile(str(found), re.ASCII)
 
 
 def _bound(rules: list[Any], kind: type[Any], name: str) -> int | None:
@@ -115,14 +116,18 @@ def _named(thing: Any, names: dict[str, Any]) -> str:
 
 
 class _Matching(dict[str, bool]):
-    """Whether a text matches a pattern as a whole; the first that do are kept, since slugs repeat."""
+    """Whether a text matches a pattern as a whole, within lengths; the first that do are kept, since slugs repeat.
 
-    def __init__(self, pattern: re.Pattern[str]) -> None:
+    Raises TypeError where it is asked of what is no text.
+    """
+
+    def __init__(self, pattern: re.Pattern[str], least: int | None, most: int | None) -> None:
         super().__init__()
-        self._pattern = pattern
+        self._pattern, self._least, self._most = pattern, least, most
 
     def __missing__(self, text: str) -> bool:
         matches = self._pattern.fullmatch(text) is not None
+        matches = matches and (self._least or 0) <= len(text) and (self._most is None or len(text) <= self._most)
         if matches and len(self) < REMEMBERED:
             self[text] = True
         return matches

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -21,19 +22,23 @@ from flows.state import all_tables, migrate, open_state, state_url
 from intake.catalogue import SUBMISSIONS
 from schemas.errors import ExitCode, TransportError, UsageError
 
+if TYPE_CHECKING:
+    from postgres_server import Server
+
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
     """A database without any table, of each kind."""
     if request.param == "sqlite":
         return state_url(tmp_path, "")
-    server = request.getfixturevalue("postgres")
-    return server.url(server.new_database())  # type: ignore[no-any-return]
+    server: Server = request.getfixturevalue("postgres")
+    return server.url(server.new_database())
 
 
 def as_before_migrations(url: URL) -> None:
     """The state as the program made it before there were migrations: tables, and something in them."""
-    Path(url.database or "").parent.mkdir(parents=True, exist_ok=True) if url.get_backend_name() == "sqlite" else None
+    if url.get_backend_name() == "sqlite":
+        Path(str(url.database)).parent.mkdir(parents=True)
     engine = create_engine(url)
     old = MetaData()
     for metadata in all_tables():
@@ -68,13 +73,13 @@ def test_migrations_make_just_the_tables_that_the_rooms_declare(empty: URL) -> N
     assert migrate(empty) == ("", HEAD)
     engine = open_state(empty)
 
-    def differences(declared: list[MetaData]) -> list[object]:
+    def differences(declared: list[MetaData]) -> list[Any]:
         with engine.connect() as connection:
             return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), declared)
 
     assert differences(list(all_tables())) == []
     one_less = [metadata for metadata in all_tables() if "ledger" not in metadata.tables]
-    assert {difference[0] for difference in differences(one_less)} >= {"remove_table"}  # type: ignore[index]
+    assert {difference[0] for difference in differences(one_less)} >= {"remove_table"}
     engine.dispose()
 
 
@@ -153,9 +158,9 @@ def setting(root: Path, value: str) -> Pool:
 
 
 def test_a_whole_pool_lives_in_postgresql(
-    root: Path, postgres: "object", monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    root: Path, postgres: "Server", monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = postgres.url(postgres.new_database())  # type: ignore[attr-defined]
+    url = postgres.url(postgres.new_database())
     pool = setting(root, url.render_as_string().replace("+psycopg", ""))
     assert run(["budget", "--root", str(root)]) == ExitCode.USAGE
     assert run(["migrate", "--root", str(root)]) == ExitCode.DONE

@@ -52,7 +52,7 @@ def scrub_shard(
 
     Raises:
         ScrubStoppedError: a planted canary survived; nothing is written.
-        OutOfSpaceError: the disk is full; nothing is left behind.
+        OutOfSpaceError: disk or memory is full; nothing is left behind.
         InternalError: the source is not a shard that intake wrote, or a library failed.
     """
     shard = _Shard(shared_scrubber(settings), f"{source.parent.name}/{source.name}", progress)
@@ -66,6 +66,8 @@ def scrub_shard(
         temporary.replace(target)
     except CommonsError as error:
         failure = error
+    except MemoryError:
+        failure = OutOfSpaceError("no memory to scrub a shard", "free some, or set fewer workers in pool.toml, and run it again")
     except OSError as error:
         failure = (
             OutOfSpaceError("no space to write a scrubbed shard", "free some space and run the same command again")

@@ -6,16 +6,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stores import send
+from submissions import accepted_rows
 
 from cli.main import run
 from flows.drops import drop_of, public_keys, waiting
 from flows.intake_steps import take_in_submission
-from flows.pool import Pool
+from flows.pool import Pool, packaged_config
 from flows.progress import listening
 from flows.scrub_reports import deliver_scrub_reports, scrub_overview
 from flows.scrub_workers import TRIES_ALONE, WorkerDiedError
@@ -24,6 +26,7 @@ from intake.own_submissions import own_submissions
 from intake.receipt import receipt_is_genuine
 from sample_data.parameters import SimulationParameters
 from sample_data.simulate import simulate
+from schemas.at_rest import Room
 from schemas.errors import ExitCode, ScrubStoppedError
 from schemas.periods import Quarter
 
@@ -160,6 +163,20 @@ def scrubbed(accepted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def done(scrubbed: Path, tmp_path: Path) -> Pool:
     shutil.copytree(scrubbed, tmp_path / "pool")
     return Pool(tmp_path / "pool")
+
+
+def rows_of(pool: Pool) -> list[dict[str, Any]]:
+    return accepted_rows(pool.root, partial(pool.keys_at_rest.existing, Room.SCRUBBED), "scrubbed")
+
+
+def test_one_worker_or_two_and_parts_in_any_order_give_the_same_rows(pool: Pool, scrubbed: Path) -> None:
+    settings = packaged_config("pool.toml").read_text()
+    assert "\nworkers = 0 " in settings
+    (pool.root / "config" / "pool.toml").write_text(settings.replace("\nworkers = 0 ", "\nworkers = 1 "))
+    scrub_parts(pool, pending_parts(pool)[::-1])
+    rows = rows_of(pool)
+    assert sum("<" in (turn["text"] or "") for row in rows for turn in row["turns"] or ()) > 20
+    assert rows == rows_of(Pool(scrubbed))
 
 
 def told_of(pool: Pool, company: str) -> dict[str, dict[str, Any]]:

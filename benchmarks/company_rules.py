@@ -1,17 +1,27 @@
 """`make bench-company_rules`: how many cells the company rules let through, by error rates and split of rho, on simulated data."""
 
 import math
+import sys
+import tempfile
+from pathlib import Path
 from statistics import NormalDist
+from unittest import mock
 
 import numpy as np
 
+from aggregate.bounding import MeasurementSettings, bounded_tables
 from aggregate.intervals import one_sided_z
+from aggregate.mechanisms.draw import prepare
 from benchmarks.report import report
 from flows.pool import packaged_config
 from sample_data.generate import generate
 from sample_data.parameters import SimulationParameters
 from schemas.parameters import load_privacy_parameters
 from schemas.plan import load_release_plan
+from schemas.tables import COVARIANCE
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "aggregate"))
+from pooled import SECRET, as_scrubbed, pooled_table, registered
 
 USERS = 24_000
 NORMAL = NormalDist()
@@ -40,7 +50,27 @@ def main() -> None:
             enough = [NORMAL.cdf(m / noise - one_sided_z(0.05)) for m in outside]
             shared = [NORMAL.cdf(-m / noise - one_sided_z(error)) for m in dominance]
             metrics[f"published_each_rule_{share:.2f}_dominance_error_{error}"] = float(np.dot(enough, shared))
-    report("company_rules", metrics)
+    report("company_rules", metrics | _rests())
+
+
+def _rests() -> dict[str, float]:
+    """Published cells of the default plan, and how many there were if marginals could give each other's withheld cells away."""
+    from aggregate import tabulation
+
+    plan = registered()
+    simulated = generate(SimulationParameters(seed=21, users=USERS, quarters=1)).quarters[0]
+    with tempfile.TemporaryDirectory() as name:
+        records = as_scrubbed(pooled_table(simulated), Path(name))
+        with bounded_tables(records, plan, SECRET, Path(name) / "scratch", MeasurementSettings()) as tables:
+            answer = prepare(tables, plan, records.companies).draw()
+
+    def published() -> float:
+        tables = (table.rows for table in tabulation.tabulate(answer, plan) if table.name != COVARIANCE)
+        return float(sum(rows.num_rows - rows.column("estimate").null_count for rows in tables))
+
+    with_rule = published()
+    with mock.patch.object(tabulation, "_withhold_what_gives_others_away", lambda cells: None):
+        return {"cells_published": with_rule, "cells_published_rests_open": published()}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from flows.drops import drop_of, make_local_drops, public_keys
 from flows.pool import Pool
 from intake.drop import open_drop
 from intake.submission import Sending, submit
+from schemas.errors import TransportError
 
 COMPANIES = ("alder", "birch")
 FROM_THE_ENVIRONMENT = (
@@ -184,15 +185,6 @@ def sftp_store(folder: Path) -> Iterator[Store]:
     (folder / "authorized_keys").write_text((folder / "user.pub").read_text())
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
-    port = free_port()
-    (folder / "config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\nAuthorizedKeysFile {folder / 'authorized_keys'}\n"
-        "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
-        f"PidFile none\nSubsystem sftp internal-sftp\nMaxStartups 100\n"
-    )
-    for name in ("host", "other-host"):
-        kind, key, *_ = (folder / f"{name}.pub").read_text().split()
-        (folder / f"known-{name}").write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
     drops = folder / "drops"
     for company in COMPANIES:
         (drops / company).mkdir(parents=True)
@@ -204,27 +196,47 @@ def sftp_store(folder: Path) -> Iterator[Store]:
         "newcomer": {"COMMONS_SFTP_KEY": str(folder / "user"), "COMMONS_SFTP_KNOWN_HOSTS": str(folder / "none")},
     }
     user = os.environ.get("USER") or subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sshd, "-D", "-e", "-f", folder / "config"], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
-        )
     secrets = ("OPENSSH PRIVATE KEY", str(folder / "user"), str(folder / "stranger"))
-    store = Store("sftp", f"sftp://{user}@127.0.0.1:{port}{drops}", people, secrets, folder=drops, clock_ticks=1.0)
-    try:
-        _until_listening(store, process, port)
-        yield store
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
-
-
-def _until_listening(store: Store, process: subprocess.Popen[bytes], port: int) -> None:
-    for _ in range(300):
+    for _ in range(3):  # another process may take the port between our asking for it and the server's
+        port = free_port()
+        _configure_sshd(folder, port)
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [sshd, "-D", "-e", "-f", folder / "config"],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        store = Store("sftp", f"sftp://{user}@127.0.0.1:{port}{drops}", people, secrets, folder=drops, clock_ticks=1.0)
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-        except OSError:
-            assert process.poll() is None, "sshd ended"
-            time.sleep(0.1)
-    with store.person("pool"), open_drop(store.url("alder")) as drop:
-        drop.entries("in", 1)
+            if _is_listening(store, process):
+                yield store
+                return
+        finally:
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)
+    pytest.fail("the SFTP server does not start")
+
+
+def _configure_sshd(folder: Path, port: int) -> None:
+    (folder / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\nAuthorizedKeysFile {folder / 'authorized_keys'}\n"
+        "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
+        f"PidFile none\nSubsystem sftp internal-sftp\nMaxStartups 100\n"
+    )
+    for name in ("host", "other-host"):
+        kind, key, *_ = (folder / f"{name}.pub").read_text().split()
+        (folder / f"known-{name}").write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
+
+
+def _is_listening(store: Store, process: subprocess.Popen[bytes]) -> bool:
+    """Whether it is our own server that answers there: another would not have its host key."""
+    end = time.monotonic() + 90
+    while time.monotonic() < end and process.poll() is None:
+        with suppress(TransportError), store.person("pool"), open_drop(store.url("alder")) as drop:
+            drop.entries("in", 1)
+            return True
+        time.sleep(0.1)
+    return False

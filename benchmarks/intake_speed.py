@@ -32,7 +32,7 @@ from schemas.record import InteractionRecord
 LARGE, SMALL = 4_096, 0
 MEGABYTES = 24
 _ROUNDS = 3
-_PART_ROUNDS = 15
+_PART_ROUNDS = 8
 
 
 def measure(material: Material, folder: Path) -> dict[str, float]:
@@ -124,7 +124,7 @@ def parts(material: Material, folder: Path) -> dict[str, float]:
 
     Each part is what a pass over the file takes longer with it than without. `limit` is as in `measure`, in the same run.
     """
-    rows = material.rows(material.large_records(LARGE), 3_000_000)
+    rows = material.rows(material.large_records(LARGE), 8_000_000)
     sent = material.submission(folder / "parts", material.packed(rows, "jsonl"), "jsonl", len(rows))
     path, lines = sent / "part-1.jsonl", (sent / "part-1.jsonl").read_bytes().splitlines()
     facts = list(_facts(path, material.context))

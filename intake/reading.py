@@ -129,15 +129,17 @@ def _check_batch(
 
 def _facts(number: int, row: int, record: Record, content: str) -> RowFacts:
     """What settles a sound row."""
-    status = record["record_status"]
-    kind = record["scope"] if status == "withdrawal" else status
-    if kind == "submission":
-        return RowFacts(number, row, kind, "", "", record["record_id"], content, record["submission_id"])
-    moment = record["supersedes_started_at"] if status == "withdrawal" else record["started_at"]
-    target = record.get("supersedes", "")
-    return RowFacts(
-        number, row, kind, _quarter(moment.year, moment.month), record["user_pseudonym"], record["record_id"], content, target
+    name, kind, moment, target = (
+        record["record_id"],
+        record["record_status"],
+        record.get("started_at"),
+        record.get("supersedes", ""),
     )
+    if kind == "withdrawal":
+        kind, moment = record["scope"], record.get("supersedes_started_at")
+    if moment is None:  # it withdraws a whole submission
+        return RowFacts(number, row, kind, "", "", name, content, record["submission_id"])
+    return RowFacts(number, row, kind, _quarter(moment.year, moment.month), record["user_pseudonym"], name, content, target)
 
 
 def canonical(record: Record) -> bytes:

@@ -9,10 +9,11 @@ from anonymize.vocabulary import is_ordinary
 
 _WORD = r"[^\W\d_][\w'’-]{1,20}"
 _GIVEN = re.compile(
-    rf"\b(?:i'm|i’m|im|i am|this is|call me|it's|it’s|its|name is|name's|names) (?P<name>{_WORD})(?![\w'’-])", re.IGNORECASE
+    rf"\b(?:i'm|i’m|im|i am|this is|call me|name is|name's|names) (?P<name>{_WORD})(?=[.,!\n]|$| (?:and|but|again|here|from)\b)",
+    re.IGNORECASE,
 )
 _CALLED_BY = re.compile(
-    r"(?:(?:^|(?<=[.!?] )|(?<=\n))(?P<first>[A-ZÀ-Þ][\w'’-]{1,20})(?=, )|(?<=, )(?P<last>[A-ZÀ-Þ][\w'’-]{1,20})(?=[.!?]|$))"
+    r"(?:(?:^|(?<=[.!?] )|(?<=\n))(?P<first>[A-ZÀ-Þ][\w'’-]{1,20})(?=, (?i:are|do|did|can|could|would|will|have|please|thank|you|how|what|where|is there)\b)|(?<=, )(?P<last>[A-ZÀ-Þ][\w'’-]{1,20})(?=[.!?]|$))"
 )
 _SIGNED = re.compile(rf"(?:^|[.!?\n]\s{{0,3}})[-–—~]{{0,2}} ?(?P<name>{_WORD})[.!]?\s{{0,5}}$")
 # What is said of oneself and also begins an answer: "i'm sure", "Sure, ..."; "im ok", "Okay, ...".
@@ -44,7 +45,7 @@ def introductions(turns: Sequence[str]) -> list[tuple[int, Span]]:
 
 
 def _can_be_name(word: str) -> bool:
-    return is_ordinary(word) and word not in _ANSWERS and not stands_for_itself(word)
+    return is_ordinary(word) and word not in _ANSWERS and not word.endswith(("ed", "ing", "ly")) and not stands_for_itself(word)
 
 
 def _places(turns: Sequence[str], pattern: re.Pattern[str]) -> dict[str, list[tuple[int, int, int]]]:

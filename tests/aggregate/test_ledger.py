@@ -9,8 +9,11 @@ from sqlalchemy import URL, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from aggregate.ledger import APPEND_ONLY, Fault, Ledger, Part
+from aggregate.ledger.book import _append
+from aggregate.ledger.tables import PLANS
 from aggregate.mechanisms.conversion import epsilon_of
 from flows.state import open_state
+from schemas.canonical import digest
 from schemas.errors import BudgetRefusedError, UsageError
 from schemas.parameters import BudgetParameters
 from schemas.periods import Quarter
@@ -244,6 +247,22 @@ def test_every_alteration_is_seen_and_named(what: str, engine: Engine, ledger: L
     alter(engine, statement)
     assert set(ledger.faults()) == expected
     assert not ledger.chain_holds()
+
+
+def test_a_plan_of_an_older_program_is_as_it_was_written_too(engine: Engine, ledger: Ledger) -> None:
+    """Fields of a plan come and go; what was registered is told by its own bytes."""
+    older = {"quarter": "2025Q1", "version": 1, "rho": "1/1000", "of_old": [1, 2.5, "ε"]}
+    answered(ledger)
+    with ledger._writing() as (connection, entries):
+        row = {"hash": digest(older), "quarter": "2025Q1", "version": 1, "body": older}
+        connection.execute(PLANS.insert().values(**row))
+        _append(connection, entries, "plan", registered(quarter=Quarter(2025, 1)))
+    assert {fault.part for fault in ledger.faults()} == {Part.PLAN}  # an entry and a plan that do not belong together
+    entry = {**ledger.entries()[-1], "plan": digest(older)}
+    del entry["hash"]
+    as_its_owner(engine)
+    alter(engine, f"update ledger set plan = '{digest(older)}', hash = '{digest(entry)}' where number = 4")
+    assert ledger.faults() == []
 
 
 DEEDS = {

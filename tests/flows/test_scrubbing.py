@@ -315,7 +315,8 @@ sys.meta_path.insert(0, Broken())
 
 def ingest(pool: Pool, hooks: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from cli.main import main; main()", "ingest", "--root", str(pool.root)]
-    return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(hooks)}, cwd=ROOT, capture_output=True, text=True)
+    slow = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300"}  # on a machine that has other work
+    return subprocess.run(command, env={**os.environ, **slow, "PYTHONPATH": str(hooks)}, cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.mark.timeout(900)

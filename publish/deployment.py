@@ -102,7 +102,7 @@ def registry_entry(
                     epsilon=float(budget.quarter_epsilon), delta=float(budget.delta), rho=float(budget.quarter_rho)
                 ),
                 privacy_parameters_details=f"Caps of one quarter; a calendar year is capped at rho = {float(budget.year_rho):g} "
-                f"and ε = {float(budget.year_epsilon):g} at δ = {float(budget.delta):g}. Spent:\n"
+                f"and ε = {float(budget.year_epsilon):g} at δ = {float(budget.delta):g}. Spent:\n\n"
                 + "".join(f"- {line}\n" for line in spent),
             ),
             deployment_model=DeploymentModel(
@@ -141,7 +141,16 @@ def registry_entry(
     )
 
 
+class _ForPeople(yaml.SafeDumper):
+    """Lists within a text are lines of the file, as in the registry's own entries."""
+
+
+_ForPeople.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+)
+
+
 def registry_yaml(entry: RegistryEntry) -> str:
     """The entry as a file of the registry. A date is text there, as the registry has it."""
-    text: str = yaml.safe_dump(entry.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
-    return text
+    plain = entry.model_dump(mode="json")
+    return yaml.dump(plain, Dumper=_ForPeople, sort_keys=False, allow_unicode=True, width=120)

@@ -1,7 +1,9 @@
 """Presidio anonymizer operators: typed placeholders that mean something inside one conversation and nothing outside it."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import combinations, islice
 from typing import Any
 
 from presidio_anonymizer import AnonymizerEngine
@@ -16,26 +18,47 @@ _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 _OLDEST_TOLD = 89
 
 
+_PARTS = 62
+"""Parts of a name that are looked up: all of one of six words."""
+
+
 class Placeholders:
-    """The numbering of one conversation: the same value gets the same placeholder, a part of a known name its name's."""
+    """The numbering of one conversation: the same value gets the same placeholder, a part of a known name its name's.
+
+    A new name is looked up, by its words, among those that are known: to compare it with each would cost the square of
+    their number.
+    """
 
     def __init__(self) -> None:
         self._numbers: dict[str, dict[str, int]] = {}
+        self._last: Counter[str] = Counter()
+        # Sets of words to the first name that is that set, and the first that has it as a part: how many were before, and its number.
+        self._whole: dict[frozenset[str], tuple[int, int]] = {}
+        self._part: dict[frozenset[str], tuple[int, int]] = {}
 
     def of(self, entity: str, value: str) -> str:
         """Give the placeholder of a value."""
         known = self._numbers.setdefault(entity, {})
         key = " ".join(re.findall(r"\w+", value.casefold())) or value
         if key not in known:
-            words = set(key.split())
-            same = next((number for other, number in known.items() if entity == "PERSON" and _is_part(words, other)), None)
-            known[key] = same if same is not None else len(set(known.values())) + 1
+            known[key] = self._of_name(key) if entity == "PERSON" else self._new(entity)
         return f"<{entity}_{known[key]}>"
 
+    def _of_name(self, key: str) -> int:
+        words = frozenset(key.split())
+        every = (frozenset(part) for size in range(1, len(words)) for part in combinations(sorted(words), size))
+        parts = list(islice(every, _PARTS))
+        found = [self._part.get(words), *(self._whole.get(part) for part in parts)]
+        same = [each for each in found if each is not None]
+        named = len(self._numbers["PERSON"]), min(same)[1] if same else self._new("PERSON")
+        self._whole.setdefault(words, named)
+        for part in parts:
+            self._part.setdefault(part, named)
+        return named[1]
 
-def _is_part(words: set[str], other: str) -> bool:
-    others = set(other.split())
-    return words < others or others < words
+    def _new(self, entity: str) -> int:
+        self._last[entity] += 1
+        return self._last[entity]
 
 
 class PlaceholderOperator(Operator):

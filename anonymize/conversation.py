@@ -45,15 +45,18 @@ def propagate(turns: Sequence[str], found: list[list[Span]]) -> list[list[Span]]
 
 # Before a name that is an ordinary word in lower case ("tell guy", "hi faith").
 _ADDRESSED = re.compile(
-    r"(?:^|\b(?:want|tell|told|ask|asked|miss|hi|hey|hello|dear|thanks|thank you|sorry|hate|call|called|text|texted|met),?) $",
+    r"(?:^|\b(?:want|tell|told|ask|asked|miss|hi|hey|hello|dear|thanks|thank you|sorry|hate|call|called|text|texted|met|"
+    r"friend|boyfriend|girlfriend|partner|husband|wife|sister|brother|cousin|son|daughter),?) $",
     re.IGNORECASE,
 )
+# After a name that begins a sentence: a comma that addresses it, nothing (it signs), or what a person does.
+_ACTS = re.compile(r", |[.!]?\s{0,3}$| (?:said|says|told|asked|works|worked|thinks|called|calls|texted|texts)\b")
 
 
 def _stands_as_name(turn: str, start: int, end: int) -> bool:
     if turn[start].isupper():
-        return turn[end : end + 2] == ", " or not _begins_sentence(turn, start)
-    return _ADDRESSED.search(turn[max(0, start - 12) : start]) is not None and start > 0
+        return _ACTS.match(turn, end) is not None or not _begins_sentence(turn, start)
+    return _ADDRESSED.search(turn[max(0, start - 14) : start]) is not None and start > 0
 
 
 def _begins_sentence(turn: str, at: int) -> bool:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from anonymize.recognizers.names import stands_for_itself
 from anonymize.spans import Span
-from anonymize.vocabulary import is_ordinary
 
 _WORD = r"[^\W\d_][\w'’-]{1,20}"
 _GIVEN = re.compile(
@@ -25,7 +24,7 @@ _ANSWERS = frozenset(
 
 
 def introductions(turns: Sequence[str]) -> list[tuple[int, Span]]:
-    """Give `(turn, span)` of each ordinary word that one turn gives like a name and another turn addresses somebody by."""
+    """Give `(turn, span)` of each word that one turn gives like a name and another turn addresses somebody by."""
     given = _places(turns, _GIVEN)
     called = _places(turns, _CALLED_BY) if given else {}
     names = {
@@ -45,7 +44,7 @@ def introductions(turns: Sequence[str]) -> list[tuple[int, Span]]:
 
 
 def _can_be_name(word: str) -> bool:
-    return is_ordinary(word) and word not in _ANSWERS and not word.endswith(("ed", "ing", "ly")) and not stands_for_itself(word)
+    return word not in _ANSWERS and not word.endswith(("ed", "ing", "ly")) and not stands_for_itself(word)
 
 
 def _places(turns: Sequence[str], pattern: re.Pattern[str]) -> dict[str, list[tuple[int, int, int]]]:

@@ -1,7 +1,13 @@
-"""What of the planted private values survived the scrub, and which helplines did not: from a pool's files and its truth."""
+"""What of the planted private values survived the scrub, and which helplines did not: from a pool's files and its truth.
+
+`python -m benchmarks.survivors SEED...` scrubs single sentences of the simulation with values drawn from other seeds, and prints
+what survived by kind.
+"""
 
 import json
+import random
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -104,3 +110,35 @@ def _scrubbed(root: Path) -> dict[tuple[str, str], Turns]:
         for row in file.read(columns=["unit", "record_id", "turns"]).to_pylist():
             found[row["unit"], row["record_id"]] = {turn["index"]: turn["text"] for turn in row["turns"] or ()}
     return found
+
+
+def sentence_survival(seeds: list[int], draws: int = 6) -> tuple[Counter[str], Counter[str]]:
+    """Scrubs each sentence that plants a value `draws` times a seed, alone; planted and surviving values by language and kind."""
+    from anonymize.scrub import Conversation
+    from benchmarks.scrub import scrubber
+    from sample_data.phrases import PII_SENTENCES
+    from sample_data.pii import draw_value
+
+    engine = scrubber()
+    planted, survived = Counter[str](), Counter[str]()
+    for seed in seeds:
+        chance = random.Random(seed)
+        made = [
+            (language, kind, draw_value("person_name" if kind == "name_again" else kind, chance, language), sentence)
+            for language, kinds in PII_SENTENCES.items()
+            for kind, sentences in kinds.items()
+            for sentence in sentences
+            for _ in range(draws)
+        ]
+        chats = [Conversation(language, (sentence.format(value),)) for language, _, value, sentence in made]
+        for (language, kind, value, _), done in zip(made, engine.scrub_conversations(chats), strict=True):
+            planted[f"{language}_{kind}"] += 1
+            survived[f"{language}_{kind}"] += value in done.turns[0]
+    return planted, survived
+
+
+if __name__ == "__main__":
+    all_planted, all_survived = sentence_survival([int(seed) for seed in sys.argv[1:]] or [7])
+    for name in sorted(all_planted):
+        print(f"{name:24} {all_survived[name]:>6} of {all_planted[name]:>6}")
+    print(f"{'all':24} {all_survived.total():>6} of {all_planted.total():>6}")

@@ -97,6 +97,11 @@ def stands_for_itself(word: str) -> bool:
     return lowered in _CLOSED or "'" in word or "’" in word or one_edit_from(lowered, _CLOSED)
 
 
+def is_closed(word: str) -> bool:
+    """Say whether a word, as it is written, is of the closed kind."""
+    return word.lower() in _CLOSED
+
+
 def stands_bare(word: str) -> bool:
     """Say whether a word can stand without an article where a person stands, so that it need not be a name there."""
     lowered = word.lower()

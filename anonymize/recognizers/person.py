@@ -3,7 +3,7 @@
 import re
 
 from anonymize.recognizers.base import PatternLayer
-from anonymize.recognizers.names import CUED, name_run, stands_bare, stands_for_itself
+from anonymize.recognizers.names import CUED, is_closed, name_run, stands_bare, stands_for_itself
 
 _KIN = (
     "friend|best friend|bestfriend|bestie|bff|mate|buddy|boyfriend|girlfriend|bf|gf|ex|partner|fiance|fiancé|fiancee|fiancée|husband|"
@@ -76,6 +76,9 @@ _NO_NAME = frozenset(
 _I_AM = re.compile(
     r"(?<!\w)(?:I'm|I’m|Im|I am|i'm|i’m|im|i am|[Tt]his is) (?P<name>[A-ZÀ-Þ][a-zà-ÿ'’-]{2,20})(?=[.!]|$| here\b| again\b)"
 )
+_HERE = re.compile(
+    r"(?:^|(?<=\n))(?i:hello|hi|hey|good morning|good evening),? (?P<name>[A-ZÀ-Þ][\w'’-]{1,20}(?: [A-ZÀ-Þ][\w'’-]{1,20}){0,2})(?= here\b)"
+)
 
 
 class ChatPersonRecognizer(PatternLayer):
@@ -117,7 +120,12 @@ class ChatPersonRecognizer(PatternLayer):
             found.extend(
                 (*match.span("name"), CUED) for match in _I_AM.finditer(text) if not stands_for_itself(match.group("name"))
             )
-        for match in (*_WHO_DOES.finditer(text), *_WHO_IS_TOLD.finditer(text)):
-            if not stands_bare(match.group("name")):
+        found.extend((*m.span("name"), CUED) for m in _WHO_DOES.finditer(text) if not stands_bare(m.group("name")))
+        mixed_case = not text.isupper()
+        for match in _WHO_IS_TOLD.finditer(text):
+            name = match.group("name")
+            # A capital that the place does not ask for: only what is surely none is no name.
+            if not (is_closed(name) if mixed_case and name[0].isupper() else stands_bare(name)):
                 found.append((*match.span("name"), CUED))
+        found.extend((*m.span("name"), CUED) for m in _HERE.finditer(text) if not stands_for_itself(m.group("name")))
         return found

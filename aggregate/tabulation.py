@@ -21,6 +21,7 @@ from schemas.stages import NoisyTable
 from schemas.tables import COVARIANCE, TABLES, Status, columns, key_columns
 
 OUTCOME = "outcome"
+_SAFE = 2.0  # deviations by which the sampling factor is taken too large, and that it must be told from 0 by
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,11 @@ class _NoisyMeasure:
         return self.workload.marginal(marginal, self.values) / self.plan.privacy.unit.weight_scale
 
     def sampling(self, marginal: Names) -> float:
-        """Sampling variance of a cell over its mean, Σw² / Σw, at most 1; on the safe side of its own noise."""
+        """Sampling variance of a cell over its mean, Σw² / Σw, at most 1; on the safe side of its own noise, or 1."""
         noisy, step = self.marginals[marginal], self.plan.privacy.unit.weight_scale
         total, deviation = float(self.estimates(marginal).sum()), self._deviation_of_total(marginal)
-        most = (noisy.squares + noisy.squares_scale) / step
-        least = total - deviation
-        return min(1.0, max(most, 0.0) / least) if least > 0 else 1.0
+        most, least = (noisy.squares + _SAFE * noisy.squares_scale) / step, total - _SAFE * deviation
+        return min(1.0, most / least) if least > 0 and noisy.squares > _SAFE * noisy.squares_scale else 1.0
 
     def _deviation_of_total(self, marginal: Names) -> float:
         strata = self.measure.bound(1).strata

@@ -176,6 +176,7 @@ def check_numbers(inspection: Inspection) -> Outcome:
         place = table.key_names.index("outcome") if "outcome" in table.key_names else None
         for key, cell in table.readings():
             wrong += cell.noise_stddev is not None and not cell.noise_stddev > 0
+            wrong += cell.sampling_factor is not None and not 0 < cell.sampling_factor <= 1
             if cell.estimate is not None and cell.ci_low is not None and cell.ci_high is not None:
                 wrong += not cell.ci_low <= cell.estimate <= cell.ci_high
                 wrong += cell.estimate_nonneg != max(cell.estimate, 0.0)

@@ -144,6 +144,20 @@ def test_what_is_not_collected_is_said_and_costs_nothing(tmp_path: Path) -> None
     assert missing == {Status.NOT_COLLECTED}
 
 
+def factors(answer: Answer, plan: RegisteredPlan) -> set[float]:
+    tables = [table for table in tabulate(answer, plan) if table.name == "risk_profile"]
+    return {round(f, 3) for table in tables for f in table.rows.column("sampling_factor").to_pylist() if f is not None}
+
+
+def test_sampling_is_told_from_squares_and_never_below_what_they_can_tell() -> None:
+    """Half of the squares halve the sampling variance; squares that are noise, or nothing, leave it whole."""
+    plan = registered()
+    answer = flat_answer(plan, 50_000, 1000, -1000)
+    for squares, least, most in ((0.5, 0.5, 0.51), (2.0, 1.0, 1.0), (1e-9, 1.0, 1.0), (0.0, 1.0, 1.0), (-0.5, 1.0, 1.0)):
+        told = replace(answer, marginals=tuple(replace(m, squares=round(m.squares * squares)) for m in answer.marginals))
+        assert all(least <= factor <= most for factor in factors(told, plan)), squares
+
+
 def test_fewer_than_k_contributors_make_no_table() -> None:
     plan = registered(contributors=2)
     assert tabulate(Answer((), ()), plan) == ()

@@ -83,6 +83,10 @@ def _no_noise(rows: Rows) -> None:
     _first(rows, status=Status.OK)["noise_stddev"] = 0.0
 
 
+def _no_sampling(rows: Rows) -> None:
+    _first(rows, status=Status.OK)["sampling_factor"] = 0.0
+
+
 def _clipped_wrongly(rows: Rows) -> None:
     _first(rows, status=Status.OK)["estimate_nonneg"] = 0.0
 
@@ -124,6 +128,7 @@ def _another_quarter(rows: Rows) -> None:
         (_twice, "complete"),
         (_outside_interval, "numbers"),
         (_no_noise, "numbers"),
+        (_no_sampling, "numbers"),
         (_clipped_wrongly, "numbers"),
         (_infinite, "numbers"),
         (_biased_marginal, "totals_agree"),

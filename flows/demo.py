@@ -122,7 +122,7 @@ def _release(pool: Pool, quarter: Quarter) -> dict[str, Any]:
             approve_release(pool, quarter, key_of(pool, person))
         run_flow(release, str(pool.root), str(quarter), "publish")
     measured = measured_release(pool, quarter)
-    statuses = [status for table in measured.tables for status in table.rows.column("status").to_pylist()]
+    statuses = [status for table in measured.cell_tables for status in table.rows.column("status").to_pylist()]
     folder = pool.releases / str(quarter) / f"v{measured.version}"
     return {
         "quarter": str(quarter),

@@ -20,7 +20,7 @@ Stage = Literal["measure", "check", "publish"]
 def measure_task(root: str, quarter: str) -> dict[str, Any]:
     """Measures the registered plan; returns public facts only."""
     measured = guarded(measure_release, Pool(Path(root)), Quarter.parse(quarter))
-    cells = sum(table.rows.num_rows for table in measured.tables)
+    cells = sum(table.rows.num_rows for table in measured.cell_tables)
     return {"version": measured.version, "plan": measured.plan.hash, "cells": cells, "epsilon": measured.spend.epsilon}
 
 

@@ -10,6 +10,7 @@ from schemas.findings import Finding
 from schemas.manifest import Manifest
 from schemas.periods import Quarter
 from schemas.plan import RegisteredPlan
+from schemas.tables import COVARIANCE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,6 +80,11 @@ class MeasuredRelease:
     plan: RegisteredPlan
     tables: tuple[NoisyTable, ...]
     spend: Spend
+
+    @property
+    def cell_tables(self) -> tuple[NoisyTable, ...]:
+        """The tables whose rows are cells with a status: all but `noise_covariance`."""
+        return tuple(table for table in self.tables if table.name != COVARIANCE)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from aggregate.bounding import MeasurementSettings, bounded_tables
 from aggregate.intervals import LineNoise, rate_interval, z_value
 from aggregate.mechanisms.draw import prepare
 from aggregate.planning import PlannedMarginal, foresee
-from aggregate.tabulation import tabulate
 from aggregate.workload import Workload
 from sample_data.generate import generate
 from sample_data.parameters import SimulationParameters
@@ -27,19 +26,17 @@ def planned(users: float = 40_000.0, rho: Fraction = RHO) -> tuple[PlannedMargin
     return foresee(PLAN.release_plan, privacy(), QUARTER, rho, users)
 
 
-def test_the_noise_foreseen_is_the_noise_published(tmp_path: Path) -> None:
+def test_the_noise_foreseen_is_the_noise_drawn(tmp_path: Path) -> None:
     pool = generate(SimulationParameters(seed=3, users=300, quarters=1))
     records = as_scrubbed(pool_rows(pool.quarters[0].records()), tmp_path / "records")
     with bounded_tables(records, PLAN, SECRET, tmp_path, MeasurementSettings()) as tables:
         answer = prepare(tables, PLAN, records.companies).draw()
-    published = {
-        (table.name, round(row["noise_stddev"], 6))
-        for table in tabulate(answer, PLAN)
-        for row in table.rows.to_pylist()
-        if row.get("noise_stddev") is not None
-    }
-    foreseen = {(marginal.table, round(marginal.noise, 6)) for marginal in planned()}
-    assert published and published <= foreseen
+    foreseen = {(marginal.measure, marginal.marginal): marginal.noise for marginal in planned()}
+    for measure in PLAN.release_plan.measures:
+        load = Workload.of(measure, measure.scope(QUARTER, PLAN.release_plan))
+        scales = {r.keys: r.scale / PLAN.privacy.unit.weight_scale for r in answer.residuals if r.measure == measure.name}
+        for marginal in measure.marginals:
+            assert foreseen[measure.name, marginal] == pytest.approx(load.deviation(marginal, scales), rel=1e-9)
 
 
 def test_twice_epsilon_and_half_the_measures_tell_more() -> None:

@@ -7,7 +7,7 @@ query is a transformation whose stability map reads the one declared bound and w
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -97,10 +97,11 @@ class PreparedDraw:
         output = (float_down(self.rho), float_down(self.threshold_delta))
         odometer = dp.c.make_fully_adaptive_composition(domain, metric, dp.approximate(dp.zero_concentrated_divergence()))
         session = dp.c.make_privacy_filter(odometer, d_in=1.0, d_out=output)(object())
+        checked: set[str] = set()
         residuals: list[NoisyResidual] = []
         marginals: dict[tuple[str, Names], dict[str, Any]] = {}
         for query in self.queries:
-            noisy = tuple(_evaluate(session, query.measurement(domain, metric)))
+            noisy = tuple(_evaluate(session, query.measurement(domain, metric, checked)))
             if query.name == "estimates":
                 residuals.append(NoisyResidual(query.measure.name, query.keys, noisy, query.scale))
             else:
@@ -118,17 +119,28 @@ class _Query:
     name: str
     l2: float
     scale: float
-    exact: Callable[[], list[int]]
+    table: BoundedTable
+    exact: tuple[int, ...] = field(repr=False)
 
-    def measurement(self, domain: Any, metric: Any) -> Any:
-        """Transformation and Gaussian as one measurement whose map OpenDP composes."""
-        l2 = self.l2
+    def measurement(self, domain: Any, metric: Any, checked: set[str] | None = None) -> Any:
+        """Transformation and Gaussian as one measurement whose map OpenDP composes.
+
+        `checked` names the tables whose bound was found to hold in this draw; each is looked at once.
+        """
+        l2, found = self.l2, set[str]() if checked is None else checked
+
+        def exact(_: Any) -> list[int]:
+            if self.table.name not in found:
+                self.table.check()  # again, inside the transformation: the bound is what the map says, at the moment of the draw
+                found.add(self.table.name)
+            return list(self.exact)
+
         transformation = dp.t.make_user_transformation(
             domain,
             metric,
             dp.vector_domain(dp.atom_domain(T="i64")),
             dp.l2_distance(T="f64"),
-            lambda _: self.exact(),
+            exact,
             lambda d_in: d_in * l2,
         )
         return dp.c.make_approximate(transformation >> dp.m.then_gaussian(scale=self.scale))
@@ -171,7 +183,7 @@ def _queries(table: BoundedTable, plan: RegisteredPlan, scope: Scope, companies:
     workload = Workload.of(measure, scope)
 
     def query(name: str, keys: Names, l2: float, share: Fraction, exact: list[int]) -> _Query:
-        return _Query(measure, keys, name, l2, noise_scale(l2, rho * share), _checked(table, exact))
+        return _Query(measure, keys, name, l2, noise_scale(l2, rho * share), table, tuple(exact))
 
     for residual in workload.residuals:
         exact = residual.of(_sums(residual, counts, workload))
@@ -193,11 +205,3 @@ def _sums(residual: Residual, counts: dict[Names, ExactCounts], workload: Worklo
     kept = [key for key in marginal if key in residual.keys]
     summed = whole.sum(axis=tuple(place for place, key in enumerate(marginal) if key not in residual.keys), dtype=np.int64)
     return np.asarray(np.transpose(summed, [kept.index(key) for key in residual.keys]), dtype=np.int64)
-
-
-def _checked(table: BoundedTable, values: list[int]) -> Callable[[], list[int]]:
-    def exact() -> list[int]:
-        table.check()  # again, inside the transformation: the bound is what the map says, at the moment of the draw
-        return values
-
-    return exact

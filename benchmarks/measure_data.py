@@ -34,7 +34,7 @@ LABELS = np.random.default_rng(SEED).permutation(int(np.prod(SHAPE)))
 """Label of each cell in the flat file: a public permutation, so that who keeps a user's first cells favours no key."""
 
 OUTCOME_KIND, WINDOW = "resource_opened", "24h"
-ROWS_A_PART, ROWS_A_GROUP = 4_096, 512  # as the scrub writes them
+ROWS_A_PART, ROWS_A_GROUP = 4_096, 4_096  # as the scrub writes them
 
 
 @dataclass(frozen=True)

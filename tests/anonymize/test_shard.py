@@ -114,3 +114,23 @@ def test_a_plain_or_foreign_source_is_refused(tmp_path: Path, settings: ScrubSet
         with pytest.raises(InternalError):
             scrub_shard(source, tmp_path / "out.parquet", settings, KEYS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.parquet", "plain.parquet"]
+
+
+def test_rows_of_many_batches_are_written_in_one_group_up_to_its_bytes(
+    tmp_path: Path, settings: ScrubSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group costs a reader the decryption of every column, so there are few; and none holds more than its share of memory."""
+
+    def groups() -> tuple[int, pa.Table]:
+        target = tmp_path / "out.parquet"
+        scrub_shard(source, target, settings, KEYS)
+        file = pq.ParquetFile(target, decryption_properties=decryption(KEYS.target))
+        return file.metadata.num_row_groups, file.read()
+
+    source = write(tmp_path / "in.parquet", [{**ROWS[3], "record_id": f"r{n}"} for n in range(1200)])
+    monkeypatch.setattr("anonymize.shard._BYTES_A_GROUP", 1 << 30)
+    few, whole = groups()
+    monkeypatch.setattr("anonymize.shard._BYTES_A_GROUP", 1)
+    many, same = groups()
+    assert (few, many) == (1, 3)
+    assert whole.equals(same)

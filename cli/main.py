@@ -3,6 +3,7 @@
 import atexit
 import os
 import resource
+import select
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from cli.output import print_error
 from schemas.errors import EXIT_MEANING, CommonsError, ExitCode
 
 _INTERRUPTED = 130  # as shells have it for Ctrl-C
+_READER_LEFT = 141  # as a shell says of a command that wrote to nobody
 _EXIT_CODES = " · ".join(f"{int(code)} {meaning}" for code, meaning in EXIT_MEANING.items())
 
 
@@ -73,10 +75,25 @@ def _call(app: App, arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print_error(CommonsError("Interrupted.", "The same command takes up where it stopped."))
         return _INTERRUPTED
+    except BrokenPipeError:
+        if _reader_has_left():
+            return _READER_LEFT
+        raise
+
+
+def _reader_has_left() -> bool:
+    """Whether whoever read our output has closed it, as `commons … | head` does; what is left of it then goes nowhere."""
+    poll = select.poll()
+    poll.register(1, select.POLLOUT)
+    left = any(event & select.POLLERR for _, event in poll.poll(0))
+    if left:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return left
 
 
 def _silence_exit() -> None:
     # DuckDB 2.0's binding lists its own live objects on standard error when the interpreter ends: nothing a user can act on.
+    _reader_has_left()
     sys.stdout.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 

@@ -1,6 +1,7 @@
 """The command line: exit codes, help with an example, light start, errors without a traceback."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -104,3 +105,15 @@ def test_an_empty_pool_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFix
     assert "commons demo" in capsys.readouterr().err
     assert run(["budget", "--root", str(tmp_path), "--json"]) == 0
     assert run(["status", "--root", str(tmp_path), "--json"]) == 0
+
+
+@pytest.mark.parametrize("arguments", [["plan", "2026Q1", "--explain", "--users", "9"], ["status"]])
+def test_a_reader_that_leaves_is_no_bug(arguments: list[str], tmp_path: Path) -> None:
+    """`commons … | head`: long output and short, which is written only at the end."""
+    read, write = os.pipe()
+    os.close(read)
+    call = [sys.executable, "-c", "from cli.main import main; main()", *arguments, "--root", str(tmp_path)]
+    done = subprocess.run(call, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert done.stderr == ""
+    assert done.returncode in (0, 141)

@@ -48,7 +48,7 @@ def foresee(
     plan: ReleasePlan, privacy: PrivacyParameters, quarter: Quarter, rho: Fraction, users: float
 ) -> tuple[PlannedMarginal, ...]:
     """What each marginal of a plan would tell at `rho`, with `users` users in each measure, evenly spread over its lines."""
-    twice = rho * _rho_at(2 * epsilon_of(rho, privacy.budget.delta), privacy) / rho
+    twice = _rho_at(2 * epsilon_of(rho, privacy.budget.delta), privacy)
     return tuple(
         _foreseen(measure, marginal, measure.scope(quarter, plan), privacy, rho, twice, users)
         for measure in plan.measures

@@ -138,17 +138,18 @@ def _explain(root: Path, quarter: str, users: float | None, chart: Path | None, 
             for m in found.marginals
         )
         print_table("", columns, rows)
+        say("noise ±: standard deviation of each cell, users-equivalent. companies from: users-equivalent that must lie outside")
         say(
-            "noise ±: standard deviation of each cell, users-equivalent. companies from: users-equivalent that must lie outside the"
+            "the K - 1 largest companies for a cell to be published about every second time. – : no such difference could be told."
         )
-        say("two largest companies for a cell to be published about every second time. – : no such difference could be told.")
     if chart is not None:
         from publish.plan_chart import plan_chart
 
         chart.write_text(
             plan_chart([(m.measure, " × ".join(m.marginal), _differences(m)) for m in found.marginals]), encoding="utf-8"
         )
-        say(f"Chart: {chart}")
+        if not json:  # machines get one document
+            say(f"Chart: {chart}")
     return ExitCode.DONE
 
 

@@ -77,3 +77,14 @@ def state(request: pytest.FixtureRequest, tmp_path: Path) -> "URL":
     url = state_url(tmp_path, "")
     migrate(url)
     return url
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The folder of a company that has just begun, every attestation given."""
+    from intake.starting import start
+
+    start("alder", "agr-alder-1", tmp_path / "alder")
+    manifest = tmp_path / "alder" / "manifest.toml"
+    manifest.write_text(manifest.read_text().replace(" = false ", " = true "))
+    return tmp_path / "alder"

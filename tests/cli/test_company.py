@@ -221,14 +221,6 @@ def test_init_says_what_is_next_and_never_overwrites(
     assert run(["init", "Not An Id"]) == ExitCode.USAGE
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    start("alder", "agr-alder-1", tmp_path / "alder")
-    manifest = tmp_path / "alder" / "manifest.toml"
-    manifest.write_text(manifest.read_text().replace(" = false ", " = true "))
-    return tmp_path / "alder"
-
-
 def test_a_pseudonym_key_is_32_bytes_its_owners_only_and_not_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "p.key"
     assert run(["keygen", "--pseudonym", str(path)]) == ExitCode.DONE

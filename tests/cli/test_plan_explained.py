@@ -13,7 +13,8 @@ from schemas.errors import ExitCode
 
 def test_it_tells_of_every_marginal_and_spends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pool = Pool(tmp_path)
-    assert run(["plan", "2026Q1", "--explain", "--users", "40000", "--json", "--root", str(tmp_path)]) == ExitCode.DONE
+    call = ["plan", "2026Q1", "--explain", "--users", "40000", "--json", "--chart", str(tmp_path / "plan.svg")]
+    assert run([*call, "--root", str(tmp_path)]) == ExitCode.DONE
     told = json.loads(capsys.readouterr().out)
     wanted = [[measure.name, list(marginal)] for measure in pool.release_plan.measures for marginal in measure.marginals]
     assert [[m["measure"], m["marginal"]] for m in told["marginals"]] == wanted

@@ -7,17 +7,8 @@ from pathlib import Path
 import pytest
 
 from cli.main import run
-from intake.starting import start
 from schemas.errors import ExitCode
 from schemas.signing import encode_key, new_private_key
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    start("alder", "agr-alder-1", tmp_path / "alder")
-    manifest = tmp_path / "alder" / "manifest.toml"
-    manifest.write_text(manifest.read_text().replace(" = false ", " = true "))
-    return tmp_path / "alder"
 
 
 def another_key(home: Path) -> None:

@@ -186,7 +186,7 @@ def _queries(table: BoundedTable, plan: RegisteredPlan, scope: Scope, companies:
         return _Query(measure, keys, name, l2, noise_scale(l2, rho * share), table, tuple(exact))
 
     for residual in workload.residuals:
-        exact = residual.of(_sums(residual, counts, workload))
+        exact = residual.of(sums_of(residual, counts, workload))
         l2 = residual_sensitivity(bound, residual)
         yield query("estimates", residual.keys, l2, privacy.shares.estimates * residual.share, exact)
     for marginal, exact_marginal in counts.items():
@@ -198,7 +198,7 @@ def _queries(table: BoundedTable, plan: RegisteredPlan, scope: Scope, companies:
         yield query("squares", marginal, squares_sensitivity(bound), share, [table.squares(marginal)])
 
 
-def _sums(residual: Residual, counts: dict[Names, ExactCounts], workload: Workload) -> Integers:
+def sums_of(residual: Residual, counts: dict[Names, ExactCounts], workload: Workload) -> Integers:
     """Exact sums over the keys of a residual, from a marginal that has them all."""
     marginal = next(marginal for marginal in counts if set(residual.keys) <= set(marginal))
     whole = counts[marginal].total().reshape([workload.codes[key] for key in marginal])

@@ -7,7 +7,7 @@ from pooled import QUARTER, SECRET, as_scrubbed, pooled_table, registered
 from aggregate.answer import Answer
 from aggregate.bounding import MeasurementSettings, bounded_tables
 from aggregate.counts import ExactCounts, exact_counts, public_cells
-from aggregate.mechanisms.draw import _sums, prepare
+from aggregate.mechanisms.draw import prepare, sums_of
 from aggregate.tabulation import tabulate
 from aggregate.workload import Workload
 from sample_data.generate import generate
@@ -82,6 +82,6 @@ def _standardised(answer: Answer, counts: Counts) -> np.ndarray:
         own = {m: counts[measure.name, m] for m in measure.marginals}
         drawn = {r.keys: r for r in answer.residuals if r.measure == measure.name}
         for residual in load.residuals:
-            exact = np.array(residual.of(_sums(residual, own, load)), dtype=float)
+            exact = np.array(residual.of(sums_of(residual, own, load)), dtype=float)
             found.append((np.array(drawn[residual.keys].values) - exact) / drawn[residual.keys].scale)
     return np.concatenate(found)

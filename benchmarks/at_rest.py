@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from aggregate.bounding import _COLUMNS
 from aggregate.reading import users_of_buckets
+from aggregate.resolving import COLUMNS
 from benchmarks.report import report
 from sample_data.columnar import pool_table
 from sample_data.generate import generate
@@ -42,7 +42,7 @@ def write(folder: Path) -> None:
 
 def plain(connection: duckdb.DuckDBPyConnection, files: list[Path], low: int, high: int) -> str:
     listed = ", ".join(f"'{path}'" for path in files)
-    return f"select {', '.join(_COLUMNS)} from read_parquet([{listed}]) where bucket >= {low} and bucket < {high}"
+    return f"select {', '.join(COLUMNS)} from read_parquet([{listed}]) where bucket >= {low} and bucket < {high}"
 
 
 def one_dataset(connection: duckdb.DuckDBPyConnection, files: list[Path], low: int, high: int) -> str:
@@ -51,11 +51,11 @@ def one_dataset(connection: duckdb.DuckDBPyConnection, files: list[Path], low: i
         [str(path) for path in files], schema=pool_schema(), format=ds.ParquetFileFormat(default_fragment_scan_options=options)
     )
     connection.register("arriving", whole)
-    return f"select {', '.join(_COLUMNS)} from arriving where bucket >= {low} and bucket < {high}"
+    return f"select {', '.join(COLUMNS)} from arriving where bucket >= {low} and bucket < {high}"
 
 
 def ours(connection: duckdb.DuckDBPyConnection, files: list[Path], low: int, high: int) -> str:
-    connection.register("arriving", users_of_buckets([EncryptedFiles(tuple(files), KEY)], _COLUMNS, low, high))
+    connection.register("arriving", users_of_buckets([EncryptedFiles(tuple(files), KEY)], COLUMNS, low, high))
     return "select * from arriving"
 
 

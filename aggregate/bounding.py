@@ -13,10 +13,11 @@ from pathlib import Path
 
 import duckdb
 
+from aggregate.events import event_rows
 from aggregate.key_expressions import key_expressions, severity_order
 from aggregate.resolving import ROWS_A_PASS, resolved_records
 from schemas.errors import BudgetRefusedError, InternalError
-from schemas.plan import ContributionBound, Estimand, Event, Measure, RegisteredPlan
+from schemas.plan import ContributionBound, Estimand, Measure, RegisteredPlan
 from schemas.stages import ScrubbedRecords
 
 
@@ -143,37 +144,30 @@ def _create(connection: duckdb.DuckDBPyConnection, measure: Measure, plan: Regis
     return BoundedTable(measure, measure.bound(plan.privacy.unit.weight_scale), name, connection)
 
 
-_EVENTS = {
-    Event.RECORD: "select * from records",
-    Event.INTERVENTION_OUTCOME: """
-        with placed as (select *, unnest(range(1, len(interventions) + 1)) as position from records),
-             taken as (select *, interventions[position] as intervention, position - 1 as earlier from placed),
-             outcomes as (select *, unnest(intervention.outcomes) as seen from taken)
-        select * from outcomes where seen.kind = $kind and seen."window" = $window
-    """,
-}
-
-
 def _insert(table: BoundedTable, plan: RegisteredPlan, secret: bytes) -> None:
     measure, scale = table.measure, plan.privacy.unit.weight_scale
     expressions = key_expressions(plan.release_plan)
     keys = "".join(f", {expressions[key]} as {key}" for key in _keys(measure))
-    parameters: dict[str, object] = {}
-    if measure.event is Event.INTERVENTION_OUTCOME:
-        parameters |= {"kind": measure.outcome_kind, "window": measure.window}
+    events, parameters = event_rows(measure, plan.release_plan)
+    weight, tail = str(scale), ""
     match measure.estimand:
         case Estimand.MOST_SEVERE_RECORD:
-            weight = str(scale)
-            tail = f"""qualify row_number() over (
-                partition by unit order by {severity_order()}, sha256($secret || '/' || unit || '/' || record_id)) = 1"""
-            parameters["secret"] = secret.hex()
+            tail = _one_event(f"{severity_order()}, ")
+        case Estimand.ONE_RECORD:
+            tail = _one_event("")
         case Estimand.SHARE_OF_USER:
-            weight, tail = f"{scale} // count(*) over (partition by unit)", ""
+            weight = f"{scale} // count(*) over (partition by unit)"
         case Estimand.SHARE_OF_USER_AND_DEPTH:
-            weight, tail = f"{scale} // count(*) over (partition by unit, {expressions['depth_band']})", ""
+            weight = f"{scale} // count(*) over (partition by unit, {expressions['depth_band']})"
         case _:
             raise InternalError("an estimand has no weight")
-    events = _EVENTS[measure.event]
+    if tail:
+        parameters["secret"] = secret.hex()
     table.connection.execute(
         f"insert into {table.name} select unit, company, {weight} as w{keys} from ({events}) {tail}", parameters
     )
+
+
+def _one_event(first: str) -> str:
+    """Keeps one event a user: the first by `first`, then by keyed hash."""
+    return f"qualify row_number() over (partition by unit order by {first}sha256($secret || '/' || unit || '/' || record_id)) = 1"

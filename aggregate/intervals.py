@@ -20,6 +20,19 @@ class LineNoise:
         """Of one cell with the sum of so many cells, itself among them."""
         return self.own + cells * self.shared
 
+    def ratio(self, cells: int) -> "RatioNoise":
+        """Of one cell over the sum of so many cells, itself among them."""
+        return RatioNoise(self.variance(), self.covariance(cells), self.variance(cells))
+
+
+@dataclass(frozen=True)
+class RatioNoise:
+    """Noise of a part and of the whole that it is a share of: variance of the part, covariance, variance of the whole."""
+
+    part: float
+    both: float
+    whole: float
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -62,24 +75,22 @@ class Rate:
     interval: Interval
 
 
-def rate_interval(
-    numerator: float, denominator: float, noise: LineNoise, parts: int, z: float, sampling: float = 1.0
-) -> Rate | None:
-    """A noisy cell divided by the sum of the `parts` cells of its line that it is one of (Fieller 1954), noise and sampling.
+def rate_interval(part: float, whole: float, noise: RatioNoise, z: float, sampling: float = 1.0) -> Rate | None:
+    """A noisy sum divided by another that it is part of (Fieller 1954), noise and sampling.
 
-    With N the cell and D the sum, N - ρD has the noise variance V(N) - 2ρ cov(N, D) + ρ² V(D) and a sampling variance of
+    With N the part and D the whole, N - ρD has the noise variance V(N) - 2ρ cov(N, D) + ρ² V(D) and a sampling variance of
     `sampling` · ρ(1 - ρ)D. The interval holds every ρ in [0, 1] at which it is within z deviations of 0. None where the
-    denominator cannot be told from 0: then no rate is known.
+    whole cannot be told from 0: then no rate is known.
     """
-    mass = sampling * max(denominator, 0.0)
-    a = denominator**2 - z * z * (noise.variance(parts) - mass)
-    b = -2 * numerator * denominator + z * z * (2 * noise.covariance(parts) - mass)
-    c = numerator**2 - z * z * noise.variance()
+    mass = sampling * max(whole, 0.0)
+    a = whole**2 - z * z * (noise.whole - mass)
+    b = -2 * part * whole + z * z * (2 * noise.both - mass)
+    c = part**2 - z * z * noise.part
     discriminant = b * b - 4 * a * c
-    if denominator <= z * math.sqrt(noise.variance(parts)) or a <= 0 or discriminant < 0:
+    if whole <= z * math.sqrt(noise.whole) or a <= 0 or discriminant < 0:
         return None
     root = math.sqrt(discriminant)
     low, high = (-b - root) / (2 * a), (-b + root) / (2 * a)
-    value = min(max(numerator / denominator, 0.0), 1.0)
+    value = min(max(part / whole, 0.0), 1.0)
     # The ratio lies within its interval, which floating point may miss by its last digit.
     return Rate(value, Interval(min(max(low, 0.0), value), max(min(high, 1.0), value)))

@@ -51,7 +51,7 @@ def severity_order() -> str:
 
 
 def key_expressions(plan: ReleasePlan) -> dict[str, str]:
-    """SQL expression of every key. `intervention` and `seen` exist where the event is an outcome of an intervention."""
+    """SQL expression of every key, over the rows of an event that has it (`schemas.plan.EVENT_KEYS`)."""
     return {
         "week": "strftime(started_at at time zone 'UTC', '%G-W%V')",
         "ideation": "risk.ideation",
@@ -70,4 +70,9 @@ def key_expressions(plan: ReleasePlan) -> dict[str, str]:
         "length_band": _band("n_turns", DEPTH_BANDS),
         "earlier_interventions": _band("earlier", EARLIER_BANDS),
         "outcome": "seen.value",
+        "tactic": "tactic",
+        "bypassed": "evasion.bypassed",
+        "failure_mode": "failure_mode",
+        "stage": "stage",
+        "ending": "ending",
     }

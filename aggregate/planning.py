@@ -9,16 +9,14 @@ from aggregate.intervals import LineNoise, one_sided_z, z_value
 from aggregate.mechanisms.conversion import epsilon_of
 from aggregate.mechanisms.draw import company_vectors, noise_scale, residual_sensitivity, vector_sensitivity
 from aggregate.workload import Workload
-from schemas.codes import OPEN_OUTCOMES
-from schemas.keys import Scope
+from schemas.keys import KEYS, Scope
 from schemas.parameters import PrivacyParameters
 from schemas.periods import Quarter
 from schemas.plan import Measure, Names, ReleasePlan
+from schemas.tables import TABLES
 
 POWER = 0.8
 """Of the smallest difference that can be told: a true difference of that size is seen so often."""
-
-OUTCOME = "outcome"
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,9 @@ def _foreseen(
     own, more, fewer = (_Noise(measure, scope, privacy, share * spent) for spent in (rho, twice, 2 * rho))
     codes = own.workload.codes
     cells = math.prod(codes[key] for key in marginal)
-    line = users / (cells / codes[OUTCOME]) if OUTCOME in marginal else None
-    told = [None if line is None else noise.difference(marginal, line) for noise in (own, more, fewer)]
+    key = TABLES[measure.table].rate_key(marginal)
+    line = users / (cells / codes[key]) if key else None
+    told = [None if line is None else noise.difference(marginal, key, line) for noise in (own, more, fewer)]
     edge = one_sided_z(privacy.companies.too_few_error_rate) * own.outside
     return PlannedMarginal(measure.name, measure.table, marginal, cells, own.deviation(marginal), edge, line, *told)
 
@@ -101,10 +100,10 @@ class _Noise:
     def deviation(self, marginal: Names) -> float:
         return self.workload.deviation(marginal, self.scales)
 
-    def difference(self, marginal: Names, line: float) -> float | None:
-        """The smallest difference of two rates of one half, each over `line` users-equivalent."""
-        noise = self.workload.line_noise(marginal, OUTCOME, self.scales)
-        known = sum(value not in OPEN_OUTCOMES for value in self.scope.outcome_values)
+    def difference(self, marginal: Names, key: str, line: float) -> float | None:
+        """The smallest difference of two rates of one half over the codes of a key, each over `line` users-equivalent."""
+        noise = self.workload.line_noise(marginal, key, self.scales)
+        known = sum(code not in KEYS[key].open_codes for code in KEYS[key].domain(self.scope))
         z = z_value(self.privacy.confidence)
         if line <= z * math.sqrt(noise.variance(known)):
             return None

@@ -6,21 +6,21 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from aggregate.answer import Answer, NoisyMarginal
 from aggregate.counts import public_cells
-from aggregate.intervals import LineNoise, count_interval, one_sided_z, rate_interval, z_value
+from aggregate.intervals import Rate, count_interval, one_sided_z, rate_interval, z_value
+from aggregate.survival import survival_curve
 from aggregate.workload import Floats, Workload
-from schemas.codes import OPEN_OUTCOMES
 from schemas.errors import InternalError
-from schemas.keys import ALL
+from schemas.keys import ALL, ENDED, KEYS
 from schemas.periods import Quarter
 from schemas.plan import Measure, Names, RegisteredPlan
 from schemas.stages import NoisyTable
 from schemas.tables import COVARIANCE, TABLES, Status, columns, key_columns
 
-OUTCOME = "outcome"
 _SAFE = 2.0  # deviations by which the sampling factor is taken too large, and that it must be told from 0 by
 
 
@@ -206,17 +206,19 @@ def _complete(cells: list[_Cell], line: list[int]) -> bool:
 
 def _rows(noisy: _NoisyMeasure, marginal: Names, cells: list[_Cell]) -> Iterator[dict[str, Any]]:
     plan, measure = noisy.plan, noisy.measure
-    z, noise, sampling, rates = z_value(plan.privacy.confidence), 0.0, 1.0, dict[tuple[str, ...], dict[str, float]]()
+    spec, z, noise, sampling, shares = TABLES[measure.table], z_value(plan.privacy.confidence), 0.0, 1.0, _Shares()
     if noisy.measured:
         noise, sampling = noisy.workload.deviation(marginal, noisy.scales), noisy.sampling(marginal)
-        if OUTCOME in marginal:
-            rates = _rates(cells, noisy.workload.line_noise(marginal, OUTCOME, noisy.scales), z, sampling)
+        if key := spec.rate_key(marginal):
+            shares = _rates(noisy, marginal, cells, key)
+        elif spec.has_curve:
+            shares = _curves(noisy, marginal, cells)
     for cell in cells:
         row: dict[str, Any] = {"status": str(cell.status), **cell.keys}
         if measure.outcome_kind:
             row |= {"outcome_kind": measure.outcome_kind, "window": measure.window}
-        if TABLES[measure.table].has_rates:
-            row["denominator"] = TABLES[measure.table].denominator
+        if spec.has_rates:
+            row["denominator"] = spec.denominator
         if cell.published:
             interval = count_interval(cell.estimate, noise, z, sampling)
             row |= {
@@ -226,34 +228,74 @@ def _rows(noisy: _NoisyMeasure, marginal: Names, cells: list[_Cell]) -> Iterator
                 "sampling_factor": sampling,
                 "ci_low": interval.low,
                 "ci_high": interval.high,
-                **rates.get(tuple(cell.keys.values()), {}),
+                **shares.get(tuple(cell.keys.values()), {}),
             }
         yield row
 
 
-def _rates(cells: list[_Cell], noise: LineNoise, z: float, sampling: float) -> dict[tuple[str, ...], dict[str, float]]:
-    """Rates of the known outcomes of each line of cells, which differ in the outcome only."""
-    groups: dict[tuple[str, ...], list[_Cell]] = {}
-    for cell in cells:
-        groups.setdefault(tuple(v for k, v in cell.keys.items() if k != OUTCOME), []).append(cell)
-    found: dict[tuple[str, ...], dict[str, float]] = {}
-    for group in groups.values():
-        known = [cell for cell in group if cell.keys[OUTCOME] not in OPEN_OUTCOMES]
+_Shares = dict[tuple[str, ...], dict[str, float]]
+"""Shares of cells by their codes: columns and values."""
+
+
+def _share(name: str, rate: Rate) -> dict[str, float]:
+    return {name: rate.value, f"{name}_ci_low": rate.interval.low, f"{name}_ci_high": rate.interval.high}
+
+
+def _rates(noisy: _NoisyMeasure, marginal: Names, cells: list[_Cell], key: str) -> _Shares:
+    """Rates over the known codes of a key, of each line of cells, which differ in this key only."""
+    noise, sampling = noisy.workload.line_noise(marginal, key, noisy.scales), noisy.sampling(marginal)
+    z, unknown, found = z_value(noisy.plan.privacy.confidence), KEYS[key].open_codes, _Shares()
+    for line in _lines(cells, tuple(name for name in marginal if name != key)):
+        group = [cells[place] for place in line]
+        known = [cell for cell in group if cell.keys[key] not in unknown]
         # A rate gives its denominator away, and with it the sum of the withheld cells in it: that sum must keep the rules too.
-        if not _CompanyRules.hold(cell.rules for cell in known if not cell.published):
+        if not _keep_rules(known):
             continue
         denominator = sum(cell.estimate for cell in known)
-        shares = _unknown_share([cell for cell in group if cell.keys[OUTCOME] in OPEN_OUTCOMES], denominator)
+        shares = _unknown_share([cell for cell in group if cell.keys[key] in unknown], denominator)
         for cell in known:
-            rate = rate_interval(cell.estimate, denominator, noise, len(known), z, sampling) if cell.published else None
+            rate = rate_interval(cell.estimate, denominator, noise.ratio(len(known)), z, sampling) if cell.published else None
             if rate is not None:
-                own = {"rate": rate.value, "rate_ci_low": rate.interval.low, "rate_ci_high": rate.interval.high}
-                found[tuple(cell.keys.values())] = {**own, **shares}
+                found[tuple(cell.keys.values())] = {**_share("rate", rate), **shares}
     return found
 
 
+def _curves(noisy: _NoisyMeasure, marginal: Names, cells: list[_Cell]) -> _Shares:
+    """Survival curves of each line of cells, which differ in depth and ending only."""
+    over = ("ending", "depth_band")
+    covariance, sampling = noisy.workload.covariance(marginal, over, noisy.scales), noisy.sampling(marginal)
+    z, found = z_value(noisy.plan.privacy.confidence), _Shares()
+    for line in _lines(cells, tuple(name for name in marginal if name not in over)):
+        by_depth = _lines([cells[place] for place in line], ("depth_band",))
+        depths = [[cells[line[place]] for place in own] for own in by_depth]
+        ended = [next(cell for cell in own if cell.keys["ending"] == ENDED) for own in depths]
+        followed = [next(cell for cell in own if cell.keys["ending"] != ENDED) for own in depths]
+        seen, unseen = (np.array([cell.estimate for cell in own]) for own in (ended, followed))
+        curve = survival_curve(seen, unseen, covariance, z, sampling)
+        for at in range(min(len(curve), _told(depths))):
+            if ended[at].published:
+                found[tuple(ended[at].keys.values())] = _share("hazard", curve[at].hazard) | _share(
+                    "surviving", curve[at].surviving
+                )
+    return found
+
+
+def _told(depths: list[list[_Cell]]) -> int:
+    """To how many depths a curve may go: those at risk at each are given away, and with them sums of withheld cells.
+
+    What is withheld at each depth that is told, and at all later ones together, must keep the rules.
+    """
+    most = next((n for n in range(len(depths), 0, -1) if _keep_rules([cell for own in depths[n - 1 :] for cell in own])), 0)
+    return most if all(_keep_rules(own) for own in depths[: max(most - 1, 0)]) else 0
+
+
+def _keep_rules(cells: Iterable[_Cell]) -> bool:
+    """Whether the sum of the withheld ones of some cells may be known."""
+    return _CompanyRules.hold(cell.rules for cell in cells if not cell.published)
+
+
 def _unknown_share(unknown: list[_Cell], denominator: float) -> dict[str, float]:
-    if not _CompanyRules.hold(cell.rules for cell in unknown if not cell.published):
+    if not _keep_rules(unknown):
         return {}
     mass = max(sum(cell.estimate for cell in unknown), 0.0)
     return {"unknown_share": mass / (mass + denominator)} if denominator > 0 else {}

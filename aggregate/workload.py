@@ -144,6 +144,28 @@ class Workload:
                 shared += spread / codes**2
         return LineNoise(own, shared)
 
+    def covariance(self, marginal: Names, over: Names, scales: Mapping[Names, float]) -> Floats:
+        """Covariance of the noise of the cells of a marginal that differ in the keys `over` only, in their order, flat.
+
+        Shape (cells, cells), in the unit of the scales, squared: `line_noise` for more keys than one.
+        """
+        cells = math.prod(self.codes[key] for key in over)
+        total = np.zeros((cells, cells))
+        for residual in self.parts_of(marginal):
+            part: Floats = np.ones((1, 1))
+            for key in over:
+                part = np.asarray(np.kron(part, self._kernel(key, residual)))
+            spread = _variance(residual.keys, set(marginal) - set(over), self.codes, self.stratum)
+            total += scales[residual.keys] ** 2 * spread * part
+        return total
+
+    def _kernel(self, key: str, residual: Residual) -> Floats:
+        """What a residual adds to the covariance of two cells by their codes of a key, for each unit of its variance."""
+        codes = self.codes[key]
+        if key == self.stratum:
+            return np.eye(codes)
+        return np.eye(codes) - 1 / codes if key in residual.keys else np.full((codes, codes), 1 / codes**2)
+
     def deviation(self, marginal: Names, scales: Mapping[Names, float]) -> float:
         """Standard deviation of the noise of each cell of a marginal, in the unit of the scales: it is the same in all."""
         spread = sum(

@@ -17,10 +17,14 @@ OPEN_OUTCOMES = MappingProxyType({"unknown": "unknown", "pending": "window still
 
 @dataclass(frozen=True)
 class Domain:
-    """One domain of harm: its code lists and its outcome kinds, each code with a plain-language label."""
+    """One domain of harm: its code lists and its outcome kinds, each code with a plain-language label.
+
+    `referrals` are the interventions that point to help elsewhere.
+    """
 
     name: str
     label: str
+    referrals: tuple[str, ...]
     codes: Mapping[str, Mapping[str, str]]
     outcome_labels: Mapping[str, str]
     outcome_values: Mapping[str, Mapping[str, str]]
@@ -31,7 +35,7 @@ def _parse_domain(raw: dict[str, Any]) -> Domain:
     values = {
         kind: {**{k: v for k, v in listed.items() if k != "label"}, **OPEN_OUTCOMES} for kind, listed in raw["outcomes"].items()
     }
-    return Domain(raw["domain"], raw["label"], raw["codes"], labels, values)
+    return Domain(raw["domain"], raw["label"], tuple(raw["referrals"]), raw["codes"], labels, values)
 
 
 @cache

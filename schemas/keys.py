@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from schemas.codes import code_lists, label
+from schemas.codes import OPEN_OUTCOMES, code_lists
 from schemas.periods import Quarter
 
 ALL = "all"
@@ -12,6 +12,18 @@ UNKNOWN = "unknown"
 
 DEPTH_BANDS: tuple[tuple[str, int], ...] = (("1-5", 1), ("6-10", 6), ("11-20", 11), ("21-40", 21), ("41-80", 41), ("81+", 81))
 EARLIER_BANDS: tuple[tuple[str, int], ...] = (("0", 0), ("1", 1), ("2", 2), ("3+", 3))
+
+# Codes that the measurement makes of a record, each with the label that readers see.
+NO_FAILURE = "none_seen"
+FAILURE_MODES: Mapping[str, str] = {NO_FAILURE: "no failure seen", **code_lists()["failure_mode"]}
+STAGES: Mapping[str, str] = {
+    "shown": "shown, known not to be taken up",
+    "opened": "opened",
+    "handed_off": "handed off to a person",
+    UNKNOWN: "not known",
+}
+ENDED, FOLLOWED = "ended", "followed_to_end"
+ENDINGS: Mapping[str, str] = {ENDED: "the outcome was seen", FOLLOWED: "not seen as far as it can be followed"}
 
 PUBLIC_AGE_BANDS: Mapping[str, str] = {
     code: "under_18" if code in ("under_13", "13_15", "16_17") else code for code in code_lists()["age_band"]
@@ -32,56 +44,76 @@ class Scope:
 class Key:
     """One key column of public tables.
 
-    `description` is its column documentation, `list_name` the code list that labels it (empty: codes speak for
-    themselves), `domain` its public values in a scope, in order.
+    `description` is its column documentation, `labels` what readers see for its codes (where there is none, codes speak for
+    themselves), `domain` its public values in a scope, in order, `open_codes` those that say that nothing is known yet: a rate
+    over the codes of this key leaves them out of its denominator.
     """
 
     name: str
     description: str
-    list_name: str
     domain: Callable[[Scope], tuple[str, ...]]
+    labels: Mapping[str, str]
+    open_codes: frozenset[str] = frozenset()
 
     def label(self, code: str) -> str:
         """Plain-language label of one of its codes."""
         special = {ALL: "all", OTHER: "other", "under_18": "under 18"}
-        return special.get(code) or label(self.list_name, code)
+        return special.get(code) or self.labels.get(code, code)
 
 
-def _codes(list_name: str) -> Callable[[Scope], tuple[str, ...]]:
-    return lambda _: tuple(code_lists()[list_name])
+def _key(
+    name: str,
+    description: str,
+    domain: Callable[[Scope], tuple[str, ...]],
+    list_name: str = "",
+    open_codes: frozenset[str] = frozenset(),
+) -> Key:
+    return Key(name, description, domain, code_lists().get(list_name, {}), open_codes)
 
 
-def _declare(name: str, description: str, domain: Callable[[Scope], tuple[str, ...]], list_name: str = "") -> tuple[str, Key]:
-    return name, Key(name, description, list_name, domain)
+def _coded(name: str, description: str, list_name: str, open_codes: frozenset[str] = frozenset()) -> Key:
+    """A key whose domain is a code list."""
+    return _key(name, description, lambda _: tuple(code_lists()[list_name]), list_name, open_codes)
 
 
-KEYS: Mapping[str, Key] = dict(
-    (
-        _declare("week", "ISO week of the start of the conversation", lambda s: tuple(s.quarter.weeks())),
-        _declare("ideation", "peak ideation, C-SSRS-informed, inferred from text", _codes("ideation"), "ideation"),
-        _declare("behavior", "suicidal behaviour, inferred from text", _codes("behavior"), "behavior"),
-        _declare("imminence", "imminence at the peak, inferred from text", _codes("imminence"), "imminence"),
-        _declare("selection_reason", "why the conversation was submitted", _codes("selection_reason"), "selection_reason"),
-        _declare(
+def _made(name: str, description: str, labels: Mapping[str, str], open_codes: frozenset[str] = frozenset()) -> Key:
+    """A key whose codes the measurement makes."""
+    return Key(name, description, lambda _: tuple(labels), labels, open_codes)
+
+
+def _banded(name: str, description: str, bands: tuple[tuple[str, int], ...]) -> Key:
+    return _key(name, description, lambda _: tuple(band for band, _ in bands))
+
+
+KEYS: Mapping[str, Key] = {
+    key.name: key
+    for key in (
+        _key("week", "ISO week of the start of the conversation", lambda s: tuple(s.quarter.weeks())),
+        _coded("ideation", "peak ideation, C-SSRS-informed, inferred from text", "ideation"),
+        _coded("behavior", "suicidal behaviour, inferred from text", "behavior"),
+        _coded("imminence", "imminence at the peak, inferred from text", "imminence"),
+        _coded("selection_reason", "why the conversation was submitted", "selection_reason"),
+        _key(
             "age_band",
             "age band; known minors are one band",
             lambda _: tuple(dict.fromkeys(PUBLIC_AGE_BANDS.values())),
             "age_band",
         ),
-        _declare(
-            "language", "primary language; those the plan does not list are `other`", lambda s: (*s.languages, OTHER, UNKNOWN)
-        ),
-        _declare("region", "region; those the plan does not list are `other`", lambda s: (*s.regions, OTHER, UNKNOWN)),
-        _declare("surface", "kind of product", _codes("surface"), "surface"),
-        _declare("intervention", "type of intervention", _codes("intervention"), "intervention"),
-        _declare("layer", "layer of the product that acted", _codes("layer"), "layer"),
-        _declare("ideation_before", "ideation just before the intervention, inferred from text", _codes("ideation"), "ideation"),
-        _declare("imminence_before", "imminence just before the intervention", _codes("imminence"), "imminence"),
-        _declare("depth_band", "turn of the intervention, in bands", lambda _: tuple(b for b, _ in DEPTH_BANDS)),
-        _declare("length_band", "turns of the whole conversation, in bands", lambda _: tuple(b for b, _ in DEPTH_BANDS)),
-        _declare(
-            "earlier_interventions", "interventions earlier in the conversation", lambda _: tuple(b for b, _ in EARLIER_BANDS)
-        ),
-        _declare("outcome", "value of the outcome", lambda s: s.outcome_values, "outcome_value"),
+        _key("language", "primary language; those the plan does not list are `other`", lambda s: (*s.languages, OTHER, UNKNOWN)),
+        _key("region", "region; those the plan does not list are `other`", lambda s: (*s.regions, OTHER, UNKNOWN)),
+        _coded("surface", "kind of product", "surface"),
+        _coded("tactic", "tactic of rephrasing", "tactic"),
+        _coded("intervention", "type of intervention", "intervention"),
+        _coded("layer", "layer of the product that acted", "layer"),
+        _coded("ideation_before", "ideation just before the intervention, inferred from text", "ideation"),
+        _coded("imminence_before", "imminence just before the intervention", "imminence"),
+        _banded("depth_band", "turn of the event, in bands: of the intervention, or as the table says", DEPTH_BANDS),
+        _banded("length_band", "turns of the whole conversation, in bands", DEPTH_BANDS),
+        _banded("earlier_interventions", "interventions earlier in the conversation", EARLIER_BANDS),
+        _made("failure_mode", "failure seen in the conversation", FAILURE_MODES),
+        _made("stage", "how far the referral is known to have got", STAGES, frozenset({UNKNOWN})),
+        _key("outcome", "value of the outcome", lambda s: s.outcome_values, "outcome_value", frozenset(OPEN_OUTCOMES)),
+        _coded("bypassed", "whether a safeguard was got around", "bypassed", frozenset({UNKNOWN, "not_attempted"})),
+        _made("ending", "how following the conversation ended", ENDINGS),
     )
-)
+}

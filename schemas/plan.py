@@ -1,6 +1,7 @@
 """The release plan: which questions a release answers. Adding a table is an entry here, not code."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -10,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.canonical import digest
-from schemas.codes import code_lists, domains
+from schemas.codes import OPEN_OUTCOMES, code_lists, domains
 from schemas.errors import UsageError
 from schemas.keys import DEPTH_BANDS, KEYS, Scope
 from schemas.parameters import PrivacyParameters
@@ -21,13 +22,36 @@ class Event(StrEnum):
     """What one row is after all unnesting."""
 
     RECORD = "record"
-    INTERVENTION_OUTCOME = "intervention_outcome"
+    INTERVENTION_OUTCOME = "intervention_outcome"  # each outcome of the measure's kind and window
+    EVASION_TACTIC = "evasion_tactic"  # each tactic of a record; with its first intervention
+    FAILURE_MODE = "failure_mode"  # each failure of a record; a record without one is one event
+    REFERRAL = "referral"  # each intervention that refers, with the outcome of the measure's kind and window
+    FOLLOWED_CONVERSATION = "followed_conversation"  # a record until an outcome in `ends_at`, or as far as outcomes are known
+
+
+_OF_RECORD = frozenset("week ideation behavior imminence selection_reason age_band language region surface length_band".split())
+_OF_INTERVENTION = frozenset("intervention layer ideation_before imminence_before depth_band earlier_interventions".split())
+
+EVENT_KEYS: Mapping[Event, frozenset[str]] = {
+    Event.RECORD: _OF_RECORD,
+    Event.INTERVENTION_OUTCOME: _OF_RECORD | _OF_INTERVENTION | {"outcome"},
+    Event.EVASION_TACTIC: _OF_RECORD | {"intervention", "depth_band", "tactic", "bypassed"},
+    Event.FAILURE_MODE: _OF_RECORD | {"failure_mode"},
+    Event.REFERRAL: _OF_RECORD | _OF_INTERVENTION | {"stage", "outcome"},
+    Event.FOLLOWED_CONVERSATION: _OF_RECORD | {"depth_band", "ending"},
+}
+"""The keys that an event has."""
+
+OUTCOME_EVENTS = (Event.INTERVENTION_OUTCOME, Event.REFERRAL, Event.FOLLOWED_CONVERSATION)
+RECORD_EVENTS = (Event.RECORD, Event.FOLLOWED_CONVERSATION)
+"""Events of which a record has at most one."""
 
 
 class Estimand(StrEnum):
     """What a cell of a measure estimates; it fixes each event's weight and the contribution bound."""
 
     MOST_SEVERE_RECORD = "most_severe_record"  # one record a user, weight G
+    ONE_RECORD = "one_record"  # one record a user, by keyed hash, weight G
     SHARE_OF_USER = "share_of_user"  # all events of a user, weight G // k each
     SHARE_OF_USER_AND_DEPTH = "share_of_user_and_depth"  # weight G // k within (user, depth band)
 
@@ -66,6 +90,7 @@ class Measure(_PlanModel):
     estimand: Estimand = Field(description="what a cell estimates")
     outcome_kind: str = Field(default="", description="outcome kind, where the event is an outcome")
     window: str = Field(default="", description="window of the outcome")
+    ends_at: Names = Field(default=(), description="outcomes at which following a conversation ends, where the event is that")
     marginals: tuple[Names, ...] = Field(min_length=1, description="lists of key names, one published marginal each")
 
     @model_validator(mode="after")
@@ -76,14 +101,22 @@ class Measure(_PlanModel):
             raise ValueError("a marginal is listed twice")
         if any(len(set(m)) != len(m) for m in self.marginals):
             raise ValueError("a marginal lists a key twice")
+        if any(key not in EVENT_KEYS[self.event] for marginal in self.marginals for key in marginal):
+            raise ValueError("a marginal names a key that the event does not have")
         if self.estimand is Estimand.MOST_SEVERE_RECORD and self.event is not Event.RECORD:
             raise ValueError("the most severe record needs the event `record`")
-        if self.event is Event.INTERVENTION_OUTCOME:
-            kinds = {kind for domain in domains().values() for kind in domain.outcome_values}
-            if self.outcome_kind not in kinds or self.window not in code_lists()["window"]:
+        if self.estimand is Estimand.ONE_RECORD and self.event not in RECORD_EVENTS:
+            raise ValueError("one record a user needs an event of which a record has at most one")
+        if self.event in OUTCOME_EVENTS:
+            values = {code for domain in domains().values() for code in domain.outcome_values.get(self.outcome_kind, {})}
+            if not values or self.window not in code_lists()["window"]:
                 raise ValueError("an outcome measure names an outcome kind and a window")
+            if not set(self.ends_at) <= values - set(OPEN_OUTCOMES):
+                raise ValueError("following a conversation ends at a value that the outcome does not have")
         elif self.outcome_kind or self.window:
             raise ValueError("only outcome measures name an outcome kind and a window")
+        if bool(self.ends_at) != (self.event is Event.FOLLOWED_CONVERSATION):
+            raise ValueError("a followed conversation, and nothing else, names the outcomes at which it ends")
         if self.stratum and any(self.stratum not in m for m in self.marginals):
             # Without the stratum as key a user's strata fall into one cell, and the bound of √strata would be wrong.
             raise ValueError("a measure weighted within depth bands has depth_band in every marginal")

@@ -1,6 +1,6 @@
 """The public tables: their columns, documentation and statuses. The release, the data card and the docs are made from here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -43,7 +43,11 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One public table: what a row is and which question it answers."""
+    """One public table: what a row is and which question it answers.
+
+    A marginal that has one of `rate_keys` has rates over the codes of the first of them, of which `denominator` says what they
+    are shares of. `has_curve`: its cells are last depth × ending, and a survival curve follows from them.
+    """
 
     name: str
     title: str
@@ -51,11 +55,18 @@ class TableSpec:
     question: str
     event: str
     denominator: str = ""
+    rate_keys: tuple[str, ...] = ()
+    has_curve: bool = False
 
     @property
     def has_rates(self) -> bool:
-        """Whether its rows have rates; then `denominator` says of what."""
-        return bool(self.denominator)
+        """Whether its rows have rates."""
+        return bool(self.rate_keys)
+
+    def rate_key(self, marginal: Iterable[str]) -> str:
+        """The key over whose codes the rates of a marginal are shares; empty where it has none."""
+        keys = set(marginal)
+        return next((key for key in self.rate_keys if key in keys), "")
 
 
 COVARIANCE = "noise_covariance"
@@ -80,6 +91,7 @@ TABLES: Mapping[str, TableSpec] = {
             "What was seen after which intervention, and for whom? An association, not an effect.",
             "one outcome of an intervention, of one kind and window; a user's events share that user's weight of one",
             _KNOWN,
+            ("outcome",),
         ),
         TableSpec(
             "depth_of_conversation",
@@ -88,6 +100,45 @@ TABLES: Mapping[str, TableSpec] = {
             "At what depth of a conversation do safeguards fade? Who reaches a late turn differs from who does not.",
             "one outcome of an intervention; a user's events within one depth band share a weight of one, so a user may count once in each band",
             _KNOWN,
+            ("outcome",),
+        ),
+        TableSpec(
+            "depth_survival",
+            "How far into a conversation an outcome is not seen",
+            "one depth at which following a conversation ended, and how; a survival curve stands in the rows of ending `ended`",
+            "Up to which depth of a conversation is the outcome not seen yet, and for whom? Who talks on differs from who does not.",
+            "one conversation a user, chosen by a keyed hash among those with an outcome of this kind and window; followed from its start to "
+            "the first intervention after which an outcome is seen that ends it (see the plan), or whose outcome is not known, or to its last turn",
+            has_curve=True,
+        ),
+        TableSpec(
+            "evasion",
+            "Rephrasing around safeguards",
+            "one tactic of rephrasing, in one marginal",
+            "Which rephrasings get around safeguards? Of submitted conversations in which one was labelled, not of all that were tried.",
+            "one tactic of a conversation; a user's tactics share that user's weight of one. `intervention` is the conversation's first "
+            "(`no_intervention` where it has none), `depth_band` the turn of that one (of the last turn where it has none)",
+            "users-equivalent of the same row's keys of which it is known whether a safeguard was got around",
+            ("bypassed",),
+        ),
+        TableSpec(
+            "failure_modes",
+            "Failures seen in conversations",
+            "one failure mode, in one marginal",
+            "What goes wrong, and where? As labelled by those who submit.",
+            "one failure of a conversation, or the conversation itself where none was seen; a user's events share that user's weight of one",
+            "users-equivalent of the same row's keys, conversations without a failure among them",
+            ("failure_mode",),
+        ),
+        TableSpec(
+            "referral_funnel",
+            "How far referrals get",
+            "one stage that a referral is known to have reached, in one marginal",
+            "Does pointing to help reach a person, and how did risk move? An association, not an effect.",
+            "one intervention that points to help elsewhere, at the furthest stage known in any window, with the outcome of its kind and window; "
+            "a user's referrals share that user's weight of one",
+            "users-equivalent of the same row's keys of which the outcome (where it is a key, else the stage) is known",
+            ("outcome", "stage"),
         ),
         TableSpec(
             COVARIANCE,
@@ -132,13 +183,33 @@ _RATES = (
     Column(
         "rate",
         "float",
-        "estimate divided by its denominator; null for unknown and pending, and where the denominator is too noisy",
+        "estimate divided by its denominator; null where the code says that nothing is known, and where the denominator is too noisy",
         "share",
     ),
     Column("rate_ci_low", "float", "lower end of the 95 % interval of `rate`, noise and sampling (Fieller)", "share"),
     Column("rate_ci_high", "float", "upper end of the 95 % interval of `rate`, noise and sampling (Fieller)", "share"),
-    Column("unknown_share", "float", "share of unknown and pending among all values of the row's keys", "share"),
+    Column(
+        "unknown_share", "float", "share of what is not known (as unknown, pending) among all values of the row's keys", "share"
+    ),
     Column("denominator", "string", "what `rate` is a share of"),
+)
+_CURVE = (
+    Column(
+        "hazard",
+        "float",
+        "share, of conversations followed to this depth, of which following ended here with the outcome seen; in rows of ending `ended`",
+        "share",
+    ),
+    Column("hazard_ci_low", "float", "lower end of the 95 % interval of `hazard`, noise and sampling", "share"),
+    Column("hazard_ci_high", "float", "upper end of the 95 % interval of `hazard`, noise and sampling", "share"),
+    Column(
+        "surviving",
+        "float",
+        "share of conversations in which the outcome would not be seen up to the end of this depth (Kaplan and Meier 1958)",
+        "share",
+    ),
+    Column("surviving_ci_low", "float", "lower end of the 95 % interval of `surviving`, noise and sampling", "share"),
+    Column("surviving_ci_high", "float", "upper end of the 95 % interval of `surviving`, noise and sampling", "share"),
 )
 _STATUS = Column("status", "string", "; ".join(f"`{s}`: {STATUS_MEANING[s]}" for s in Status))
 
@@ -167,11 +238,18 @@ def columns(table: str, plan: ReleasePlan) -> tuple[Column, ...]:
         fixed.get(name) or Column(name, "string", f"{KEYS[name].description}; `{ALL}` where summed over")
         for name in key_columns(table, plan)
     )
-    return (quarter, *keys, *_VALUES, *(_RATES if spec.has_rates else ()), _STATUS)
+    return (quarter, *keys, *_VALUES, *(_RATES if spec.has_rates else ()), *(_CURVE if spec.has_curve else ()), _STATUS)
+
+
+def shares_of(table: str) -> tuple[str, ...]:
+    """Columns of a table that are shares with an interval: each has its ends in `<name>_ci_low` and `<name>_ci_high`."""
+    spec = TABLES[table]
+    return (*(("rate",) if spec.has_rates else ()), *(("hazard", "surviving") if spec.has_curve else ()))
 
 
 ESTIMAND_MEANING: Mapping[Estimand, str] = {
     Estimand.MOST_SEVERE_RECORD: "number of users, each counted once with the most severe record",
+    Estimand.ONE_RECORD: "number of users, each counted once with one conversation, chosen by a keyed hash",
     Estimand.SHARE_OF_USER: "users-equivalent: the events of one user share a total weight of one",
     Estimand.SHARE_OF_USER_AND_DEPTH: "users-equivalent within each depth band: the events of one user in one band share a weight of one",
 }

@@ -37,14 +37,14 @@ def test_rates_cover_the_generating_rate(rate: float, users: int) -> None:
     hits = 0
     for _ in range(3000):
         cells = draws.multinomial(users, [rate, (1 - rate) / 2, (1 - rate) / 2]) + draws.normal(0, noise, parts)
-        found = rate_interval(float(cells[0]), float(cells.sum()), LineNoise(noise**2), parts, Z)
+        found = rate_interval(float(cells[0]), float(cells.sum()), LineNoise(noise**2).ratio(parts), Z)
         hits += found is not None and found.interval.low <= rate <= found.interval.high
     assert 0.93 <= hits / 3000 <= 0.97
 
 
 def test_no_rate_where_the_denominator_may_be_nothing() -> None:
-    assert rate_interval(10.0, 20.0, LineNoise(625.0), 3, Z) is None
-    assert rate_interval(10.0, -50.0, LineNoise(25.0), 3, Z) is None
+    assert rate_interval(10.0, 20.0, LineNoise(625.0).ratio(3), Z) is None
+    assert rate_interval(10.0, -50.0, LineNoise(25.0).ratio(3), Z) is None
 
 
 numbers = st.floats(min_value=-1e6, max_value=1e6)
@@ -62,6 +62,6 @@ def test_a_count_lies_in_its_interval(estimate: float, noise: float) -> None:
 @example(numerator=3.0, denominator=3.0, noise=1.0, parts=1)  # its upper end is one digit short of 1
 @given(numerator=numbers, denominator=numbers, noise=st.floats(min_value=0.01, max_value=1e4), parts=st.integers(1, 9))
 def test_a_rate_lies_in_its_interval(numerator: float, denominator: float, noise: float, parts: int) -> None:
-    found = rate_interval(numerator, denominator, LineNoise(noise**2), parts, Z)
+    found = rate_interval(numerator, denominator, LineNoise(noise**2).ratio(parts), Z)
     if found is not None:
         assert 0 <= found.interval.low <= found.value <= found.interval.high <= 1

@@ -70,7 +70,7 @@ def seen(marginal: PlannedMarginal, parts: int, difference: float) -> float:
             cells = random.multinomial(round(line), [rate, *[(1 - rate) / (parts - 1)] * (parts - 1)]) + random.normal(
                 0, noise, parts
             )
-            found = rate_interval(float(cells[0]), float(cells.sum()), LineNoise(noise**2), parts, z)
+            found = rate_interval(float(cells[0]), float(cells.sum()), LineNoise(noise**2).ratio(parts), z)
             assert found is not None
             width = (found.interval.high - found.interval.low) / (2 * z)
             values.append((found.value, width))

@@ -17,7 +17,7 @@ ROWS_A_PASS = 2_000_000
 
 COLUMNS = (
     "company unit pseudonym_unit content record_id record_status supersedes scope domain origin started_at selection_reason "
-    "deployment person risk n_turns interventions"
+    "deployment person risk n_turns interventions evasion failure_modes"
 ).split()
 
 

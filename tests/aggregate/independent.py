@@ -1,7 +1,7 @@
 """The exact sums of every measure, computed again in plain Python from the records: the other half of a comparison."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -33,47 +33,99 @@ def record_keys(row: dict[str, Any], plan: ReleasePlan) -> dict[str, str]:
         "region": listed(row["person"]["region"], plan.regions),
         "surface": row["deployment"]["surface"],
         "length_band": band(row["n_turns"]),
+        "bypassed": row["evasion"]["bypassed"],
     }
 
 
+def intervention_keys(intervention: dict[str, Any], position: int) -> dict[str, str]:
+    return {
+        "intervention": intervention["type"],
+        "layer": intervention["layer"],
+        "ideation_before": intervention["ideation_at"],
+        "imminence_before": intervention["imminence_at"],
+        "depth_band": band(intervention["turn"]),
+        "earlier_interventions": str(position) if position < 3 else "3+",
+    }
+
+
+def outcomes_of(intervention: dict[str, Any], measure: Measure) -> list[str]:
+    wanted = (measure.outcome_kind, measure.window)
+    return [o["value"] for o in intervention["outcomes"] if (o["kind"], o["window"]) == wanted]
+
+
+def stage(intervention: dict[str, Any]) -> str:
+    seen = {(o["kind"], o["value"]) for o in intervention["outcomes"]}
+    if ("handoff_completed", "yes") in seen:
+        return "handed_off"
+    if ("resource_opened", "yes") in seen:
+        return "opened"
+    return "shown" if seen & {("handoff_completed", "no"), ("resource_opened", "no")} else "unknown"
+
+
+REFERRALS = (
+    "crisis_resource_referral", "warm_handoff", "trusted_contact_notified", "parent_notified", "emergency_services_referral",
+)  # fmt: skip
+
+
+def followed(row: dict[str, Any], measure: Measure) -> dict[str, str] | None:
+    told = [(i["turn"], value) for i in row["interventions"] for value in outcomes_of(i, measure)]
+    if not told:
+        return None
+    for turn, value in told:
+        if value in measure.ends_at:
+            return {"depth_band": band(turn), "ending": "ended"}
+        if value in ("unknown", "pending"):
+            return {"depth_band": band(turn), "ending": "followed_to_end"}
+    return {"depth_band": band(row["n_turns"]), "ending": "followed_to_end"}
+
+
 def events(row: dict[str, Any], measure: Measure, plan: ReleasePlan) -> list[dict[str, str]]:
-    keys = record_keys(row, plan)
-    if measure.event is Event.RECORD:
-        return [keys]
-    found = []
-    for position, intervention in enumerate(row["interventions"]):
-        for outcome in intervention["outcomes"]:
-            if (outcome["kind"], outcome["window"]) == (measure.outcome_kind, measure.window):
-                own = {
-                    "intervention": intervention["type"],
-                    "layer": intervention["layer"],
-                    "ideation_before": intervention["ideation_at"],
-                    "imminence_before": intervention["imminence_at"],
-                    "depth_band": band(intervention["turn"]),
-                    "earlier_interventions": str(position) if position < 3 else "3+",
-                    "outcome": outcome["value"],
-                }
-                found.append(keys | own)
-    return found
+    keys, interventions = record_keys(row, plan), list(enumerate(row["interventions"]))
+    match measure.event:
+        case Event.RECORD:
+            return [keys]
+        case Event.INTERVENTION_OUTCOME:
+            return [
+                keys | intervention_keys(i, position) | {"outcome": value}
+                for position, i in interventions
+                for value in outcomes_of(i, measure)
+            ]
+        case Event.EVASION_TACTIC:
+            first = row["interventions"][0] if row["interventions"] else {"type": "no_intervention", "turn": row["n_turns"]}
+            own = {"intervention": first["type"], "depth_band": band(first["turn"])}
+            return [keys | own | {"tactic": tactic} for tactic in row["evasion"]["tactics"]]
+        case Event.FAILURE_MODE:
+            return [keys | {"failure_mode": mode} for mode in row["failure_modes"] or ["none_seen"]]
+        case Event.REFERRAL:
+            return [
+                keys | intervention_keys(i, position) | {"stage": stage(i), "outcome": (*outcomes_of(i, measure), "unknown")[0]}
+                for position, i in interventions
+                if i["type"] in REFERRALS
+            ]
+        case Event.FOLLOWED_CONVERSATION:
+            end = followed(row, measure)
+            return [] if end is None else [keys | end]
 
 
-def sums(rows: list[dict[str, Any]], plan: ReleasePlan, scale: int, one_record: dict[str, str]) -> Cells:
-    """Sums by (measure, marginal). `one_record` names the record of each unit that stands for it (most severe)."""
+def sums(rows: list[dict[str, Any]], plan: ReleasePlan, scale: int, order: Callable[[Estimand, dict[str, Any]], Any]) -> Cells:
+    """Sums by (measure, marginal). `order` sorts a unit's records: of those that have an event the first is the one that stands."""
     by_unit: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         by_unit[row["unit"]].append(row)
     cells: Cells = {}
     for measure in plan.measures:
+        one = measure.estimand in (Estimand.MOST_SEVERE_RECORD, Estimand.ONE_RECORD)
         for marginal in measure.marginals:
             cells[measure.name, marginal] = Counter()
-        for unit, own in by_unit.items():
-            if measure.estimand is Estimand.MOST_SEVERE_RECORD:
-                own = [row for row in own if row["record_id"] == one_record[unit]]
+        for own in by_unit.values():
+            if one:
+                having = [row for row in own if events(row, measure, plan)]
+                own = sorted(having, key=lambda row: order(measure.estimand, row))[:1]
             seen = [event for row in own for event in events(row, measure, plan)]
             in_band = Counter(event.get("depth_band") for event in seen)
             for event in seen:
                 k = in_band[event["depth_band"]] if measure.estimand is Estimand.SHARE_OF_USER_AND_DEPTH else len(seen)
-                weight = scale if measure.estimand is Estimand.MOST_SEVERE_RECORD else scale // k
+                weight = scale if one else scale // k
                 for marginal in measure.marginals:
                     cells[measure.name, marginal][tuple(event[key] for key in marginal)] += weight
     return cells

@@ -18,6 +18,7 @@ from aggregate.counts import exact_counts, public_cells
 from aggregate.key_expressions import SEVERITY
 from sample_data.generate import generate
 from sample_data.parameters import SimulationParameters
+from schemas.codes import code_lists
 from schemas.errors import BudgetRefusedError, InternalError
 from schemas.plan import Estimand, RegisteredPlan
 from schemas.stages import ScrubbedRecords
@@ -48,21 +49,17 @@ def exact_sums(rows: list[dict[str, Any]], folder: Path, plan: RegisteredPlan | 
     return found
 
 
-def most_severe(rows: list[dict[str, Any]]) -> dict[str, str]:
-    def order(row: dict[str, Any]) -> tuple[Any, ...]:
-        levels = (-SEVERITY[field].get(row["risk"][field], 0) for field in SEVERITY)
-        return (*levels, hashlib.sha256(f"{SECRET.hex()}/{row['unit']}/{row['record_id']}".encode()).hexdigest())
-
-    best: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        if row["unit"] not in best or order(row) < order(best[row["unit"]]):
-            best[row["unit"]] = row
-    return {unit: row["record_id"] for unit, row in best.items()}
+def order(estimand: Estimand, row: dict[str, Any]) -> tuple[Any, ...]:
+    """Which of a user's records stands for it comes first: the most severe, then by keyed hash; or by keyed hash alone."""
+    drawn = hashlib.sha256(f"{SECRET.hex()}/{row['unit']}/{row['record_id']}".encode()).hexdigest()
+    if estimand is Estimand.ONE_RECORD:
+        return (drawn,)
+    return (*(-SEVERITY[field].get(row["risk"][field], 0) for field in SEVERITY), drawn)
 
 
 def test_exact_sums_equal_an_independent_computation(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     plan = registered()
-    truth = sums(rows, plan.release_plan, plan.privacy.unit.weight_scale, most_severe(rows))
+    truth = sums(rows, plan.release_plan, plan.privacy.unit.weight_scale, order)
     found = exact_sums(rows, tmp_path)
     assert set(found) == set(truth)
     measures = {m.name: m for m in plan.release_plan.measures}
@@ -140,6 +137,24 @@ def test_many_values_in_one_record_stay_within_the_bound(rows: list[dict[str, An
     moved = depth - without["depth_user_reply_next_turn", ("depth_band", "outcome")]
     assert (moved <= scale).all()
     assert (moved > 0).sum() == 6  # one cell a band, each of at most one
+
+
+def test_ten_tactics_and_failures_in_one_record_weigh_one_user(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Fields of many values are unnested before they are counted: a user of ten tactics weighs a tenth in each."""
+    scale, plan = registered().privacy.unit.weight_scale, registered().release_plan
+    tactics, failures = list(code_lists()["tactic"]), list(code_lists()["failure_mode"])
+    source = next(row for row in rows if row["interventions"])
+    others = [row for row in rows if row["unit"] != source["unit"]]
+    heavy = {**source, "evasion": {"tactics": tactics, "bypassed": "yes"}, "failure_modes": failures}
+    found, without = exact_sums([heavy, *others], tmp_path / "a"), exact_sums(others, tmp_path / "b")
+    for name, key, values in (("evasion", "tactic", tactics), ("failure_modes", "failure_mode", failures)):
+        measure = next(m for m in plan.measures if m.name == name)
+        for marginal in measure.marginals:
+            moved = found[name, marginal] - without[name, marginal]
+            assert moved.sum() == len(values) * (scale // len(values))
+            assert (moved >= 0).all()
+            if key in marginal:
+                assert sorted(moved[moved > 0]) == [scale // len(values)] * len(values)
 
 
 def test_tampering_with_a_bounded_table_is_refused(rows: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from aggregate.workload import Residual, Workload
 from sample_data.generate import SimulatedQuarter, generate
 from sample_data.parameters import SimulationParameters
 from schemas.codes import OPEN_OUTCOMES
-from schemas.plan import Measure, Names, RegisteredPlan
+from schemas.plan import Event, Measure, Names, RegisteredPlan
 from schemas.tables import COVARIANCE, Status
 
 SCALE = 2**20
@@ -237,7 +237,7 @@ def coverage(seeds: range, users: int, draws: int, folder: Path) -> dict[str, tu
             (m.name, k): expected_and_pooled(simulated, m, k, plan)
             for m in plan.release_plan.measures
             for k in m.marginals
-            if "outcome" in k
+            if m.event is Event.INTERVENTION_OUTCOME
         }
         for answer in answers:
             for measure in plan.release_plan.measures:

@@ -1,0 +1,201 @@
+"""`explorer.html`: the tables of a release in one page that needs nothing else, opened by a double click."""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+from publish.content import ordered_tables, release_id
+from publish.parquet import SYNTHETIC_NOTICE
+from publish.regions import by_region
+from publish.templating import render
+from publish.views import data_path
+from schemas.codes import label
+from schemas.keys import ALL, KEYS
+from schemas.plan import RegisteredPlan
+from schemas.stages import MeasuredRelease, NoisyTable
+from schemas.tables import COVARIANCE, STATUS_MEANING, TABLES, Column, Status, columns, key_columns
+
+STATUS_SHORT: Mapping[Status, str] = {
+    Status.OK: "published",
+    Status.TOO_NOISY: "too noisy to stand alone",
+    Status.TOO_FEW_COMPANIES: "withheld: too few companies",
+    Status.NOT_COLLECTED: "not collected",
+}
+_BESIDE = ("noise_stddev", "unknown_share")  # what a reader needs beside an estimate, and beside a share
+_SCRIPTS = ("explorer_data.js", "explorer_chart.js", "explorer.js")
+
+
+def _embedded(value: object) -> str:
+    """JSON that no HTML parser takes for anything else, wherever a text came from."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _source(*names: str) -> str:
+    folder = files("publish").joinpath("templates")
+    return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+
+
+def _source_hash(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+def _policy(script: str, style: str) -> str:
+    """A policy under which the page can ask nothing of anyone and run nothing but what stands in it."""
+    return (
+        f"default-src 'none'; script-src {_source_hash(script)}; style-src {_source_hash(style)}; img-src blob:; "
+        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+
+
+def _readings(listed: Mapping[str, Column]) -> Iterator[dict[str, Any]]:
+    """What can be drawn of a table: each number that has an interval, with its ends and what is to be read beside it."""
+    for name, column in listed.items():
+        ends = ("ci_low", "ci_high") if name == "estimate" else (f"{name}_ci_low", f"{name}_ci_high")
+        if all(end in listed for end in ends):
+            share = column.unit == "share"
+            beside = _BESIDE[share] if _BESIDE[share] in listed else ""
+            told = {"value": name, "low": ends[0], "high": ends[1], "beside": beside, "share": share}
+            yield {**told, "unit": column.unit, "description": column.description}
+
+
+def _key(name: str, description: str, codes: Sequence[str]) -> dict[str, Any]:
+    told = KEYS[name].label if name in KEYS else lambda code: label(name, code)
+    full = KEYS[name].description if name in KEYS else description
+    unknown = KEYS[name].open_codes if name in KEYS else ()
+    return {
+        "name": full.replace(";", ",").split(",")[0],
+        "codes": codes,
+        "labels": [told(code) for code in codes],
+        "open": [place for place, code in enumerate(codes) if code in unknown],
+    }
+
+
+def _domain(name: str, table: NoisyTable, measured: MeasuredRelease) -> dict[str, int]:
+    """Place of each code of a key column in the order of the contract; codes that the contract does not list come last."""
+    plan = measured.plan.release_plan
+    measures = [m for m in plan.measures if m.table == table.name] if name in KEYS else []
+    listed = [code for m in measures for code in KEYS[name].domain(m.scope(measured.quarter, plan))]
+    found = {str(code) for code in table.rows.column(name).unique().to_pylist()}
+    order = dict.fromkeys([*(c for c in dict.fromkeys(listed) if c in found), *sorted(found - {*listed, ALL})])
+    return {code: place for place, code in enumerate(order)}
+
+
+def _planned(
+    plan: RegisteredPlan, table: str, fixed: Sequence[str]
+) -> dict[tuple[tuple[str, ...], frozenset[str]], tuple[str, ...]]:
+    """The marginals of a table in the order of the plan, each with its keys in the plan's order."""
+    return {
+        (tuple(getattr(measure, name, ALL) for name in fixed), frozenset(marginal)): marginal
+        for measure in plan.release_plan.measures
+        if measure.table == table
+        for marginal in measure.marginals
+    }
+
+
+def _table(table: NoisyTable, measured: MeasuredRelease) -> dict[str, Any]:
+    """One table as the page reads it: its marginals in the plan's order, each with its cells in the contract's order."""
+    plan, spec, values = measured.plan, TABLES[table.name], table.rows.to_pydict()
+    listed = {column.name: column for column in columns(table.name, plan.release_plan)}
+    readings = list(_readings(listed))
+    names = key_columns(table.name, plan.release_plan)
+    fixed, free = [n for n in names if n not in KEYS], [n for n in names if n in KEYS]
+    place = {name: _domain(name, table, measured) for name in names}
+    shown = list(dict.fromkeys(c for r in readings for c in (r["value"], r["low"], r["high"], r["beside"]) if c))
+    status = {s.value: number for number, s in enumerate(Status)}
+
+    order = _planned(plan, table.name, fixed)
+    views: dict[Any, list[int]] = {key: [] for key in order}
+    for row in range(table.rows.num_rows):
+        asked = tuple(values[name][row] for name in fixed), frozenset(name for name in free if values[name][row] != ALL)
+        views.setdefault(asked, []).append(row)
+
+    marginals = []
+    for asked, rows in views.items():
+        keys = order.get(asked) or tuple(name for name in free if name in asked[1])
+        rows = sorted(rows, key=lambda row: [place[key][values[key][row]] for key in keys])
+        if rows and keys:
+            cells = {key: [place[key][values[key][row]] for row in rows] for key in keys}
+            numbers = {name: [values[name][row] for row in rows] for name in shown}
+            why = [status[values["status"][row]] for row in rows]
+            of = {"fixed": dict(zip(fixed, asked[0], strict=True)), "keys": keys, "of": spec.rate_key(keys)}
+            marginals.append({**of, "codes": cells, "values": numbers, "status": why})
+    return {
+        "name": table.name,
+        "title": spec.title,
+        "question": spec.question,
+        "row": spec.row,
+        "event": spec.event,
+        "denominator": spec.denominator,
+        "path": data_path(table.name),
+        "readings": readings,
+        "fixed": fixed,
+        "free": free,
+        "keys": {name: _key(name, listed[name].description, list(place[name])) for name in names},
+        "views": marginals,
+    }
+
+
+def _has_shares(table: Mapping[str, Any]) -> bool:
+    names = [reading["value"] for reading in table["readings"] if reading["share"]]
+    return any(
+        value is not None and why == 0
+        for view in table["views"]
+        for name in names
+        for value, why in zip(view["values"][name], view["status"], strict=True)
+    )
+
+
+def _meta(measured: MeasuredRelease, tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    plan, spend = measured.plan, measured.spend
+    start = next((table["name"] for table in tables if _has_shares(table)), tables[0]["name"] if tables else "")
+    return {
+        "release": release_id(measured.quarter, measured.version),
+        "notice": SYNTHETIC_NOTICE if plan.synthetic else "",
+        "facts": [
+            f"ε = {spend.epsilon:.3g} at δ = {spend.delta:.3g} for a {plan.privacy.unit.name}",
+            f"{plan.contributors} companies",
+            "submitted conversations, not prevalence",
+            "C-SSRS-informed, inferred from text",
+        ],
+        "confidence": f"{100 * plan.privacy.confidence:.0f} %",
+        "statuses": [{"code": s.value, "short": STATUS_SHORT[s], "meaning": STATUS_MEANING[s]} for s in Status],
+        "tables": [{"name": table["name"], "title": table["title"]} for table in tables],
+        "start": start,
+    }
+
+
+def render_explorer(measured: MeasuredRelease, helplines: Sequence[Mapping[str, str]]) -> str:
+    """The explorer of a release as one self-contained page. The same release gives the same bytes.
+
+    It is made from the tables of the release and their declarations alone: whatever table has keys, statuses and numbers with
+    an interval can be explored. Nothing in it can ask the network for anything, and no text from data becomes HTML.
+
+    Args:
+        measured: the release.
+        helplines: help lines, each with `region`, `name`, `contact`.
+    """
+    plan = measured.plan
+    tables = [_table(table, measured) for table in ordered_tables(measured) if table.name != COVARIANCE]
+    tables = [table for table in tables if table["views"] and table["readings"]]
+    script, style = _source(*_SCRIPTS), _source("explorer.css")
+    regions = by_region(helplines, plan.release_plan.regions)
+    meta = _meta(measured, tables)
+    return render(
+        "explorer.html.j2",
+        policy=_policy(script, style),
+        script=script,
+        style=style,
+        meta=meta,
+        meta_json=_embedded(meta),
+        tables=[(table["name"], _embedded(table)) for table in tables],
+        quarter=f"{measured.quarter.year} Q{measured.quarter.number}",
+        plan=plan,
+        privacy=plan.privacy,
+        spend=measured.spend,
+        near=[region for region in regions if region.region in plan.release_plan.regions],
+        regions=regions,
+    )

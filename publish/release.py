@@ -13,6 +13,7 @@ from publish.brief import render_brief
 from publish.card import data_card
 from publish.catalog import earlier_releases, json_bytes, sync_folder, write_catalog, write_synced
 from publish.content import digest_of, release_id, release_rows
+from publish.explorer import render_explorer
 from publish.parquet import SYNTHETIC_NOTICE, parquet_bytes
 from publish.pdf import render_pdf
 from publish.signoff import People, SignedContent, signoff_entry, verify_signoffs
@@ -91,6 +92,7 @@ def _pages(draft: _Draft) -> tuple[dict[str, bytes], dict[str, str]]:
         "README.md": data_card(draft.measured, draft.code_version, draft.canary_recall).encode(),
         "views.sql": views_sql(draft.measured).encode(),
         "brief.html": brief.html.encode(),
+        "explorer.html": render_explorer(draft.measured, draft.helplines).encode(),
     }
     if pdf.data is None:
         return files, {"brief.pdf": pdf.skipped}

@@ -13,7 +13,10 @@ from schemas.stages import MeasuredRelease
 from schemas.tables import COVARIANCE, Status, key_columns
 
 VALUES = ("estimate", "estimate_nonneg", "noise_stddev", "sampling_factor", "ci_low", "ci_high")
-RATES = ("rate", "rate_ci_low", "rate_ci_high", "unknown_share")
+SHARES = ("rate", "hazard", "surviving")
+"""Columns of shares, where a table has them; each has its interval in `<name>_ci_low` and `<name>_ci_high`."""
+
+RATES = (*(f"{name}{end}" for name in SHARES for end in ("", "_ci_low", "_ci_high")), "unknown_share")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,17 @@ class Reading:
     rate_ci_low: float | None = None
     rate_ci_high: float | None = None
     unknown_share: float | None = None
+    hazard: float | None = None
+    hazard_ci_low: float | None = None
+    hazard_ci_high: float | None = None
+    surviving: float | None = None
+    surviving_ci_low: float | None = None
+    surviving_ci_high: float | None = None
+
+    def share(self, name: str) -> tuple[float | None, float | None, float | None]:
+        """One of `SHARES` with its interval."""
+        value, low, high = (getattr(self, f"{name}{end}") for end in ("", "_ci_low", "_ci_high"))
+        return value, low, high
 
     @property
     def published(self) -> bool:
@@ -101,15 +115,30 @@ class ReleaseCells:
         }
         self.covariance = next((t.rows.to_pylist() for t in measured.tables if t.name == COVARIANCE), [])
 
-    def read(self, cell: Cell) -> Reading:
-        """What stands in a cell. Raises InternalError where the plan has no such cell: a claim names real cells."""
+    def _row(self, cell: Cell) -> tuple[TableCells, int] | None:
         table = self.tables.get(cell.table)
         if table is None or any(key not in table.key_names for key, _ in cell.keys):
-            raise InternalError("A cell is named that no table of this release has.")
+            return None
         row = table.index.get(tuple(cell.code(name) for name in table.key_names))
-        if row is None:
+        return None if row is None else (table, row)
+
+    def has(self, cell: Cell) -> bool:
+        """Whether the plan publishes a cell, with a number or with the reason why there is none."""
+        return self._row(cell) is not None
+
+    def read(self, cell: Cell) -> Reading:
+        """What stands in a cell. Raises InternalError where the plan has no such cell: a claim names real cells."""
+        found = self._row(cell)
+        if found is None:
             raise InternalError("A cell is named that the plan does not publish.")
+        table, row = found
         return table.reading(row)
+
+    def domain(self, table: str, key: str) -> tuple[str, ...]:
+        """The codes of a key in a table, in order."""
+        measures = (m for m in self.plan.measures if m.table == table and any(key in marginal for marginal in m.marginals))
+        scopes = (measure.scope(self.measured.quarter, self.plan) for measure in measures)
+        return tuple(dict.fromkeys(code for scope in scopes for code in KEYS[key].domain(scope)))
 
     def codes(self, table: str, key: str) -> int:
         """How many codes of a key the cells of a table are compared over; 0 where each has its own noise (a stratum)."""

@@ -10,8 +10,8 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from publish.cells import Cell, Reading
-from schemas.codes import OPEN_OUTCOMES
 from schemas.keys import ALL, KEYS
+from schemas.tables import TABLES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,34 +89,34 @@ def _sum(line: list[Reading]) -> float | None:
 
 @dataclass(frozen=True)
 class _Line:
-    """Known outcomes of one line of cells, with the covariance of the noise of two of them: the same one, or another."""
+    """Cells of a line of a marginal, with the covariance of their noise, shape (cells, cells)."""
 
     readings: list[Reading]
-    same: float
-    other: float
-
-    def covariance(self) -> Floats:
-        """Shape (outcomes, outcomes)."""
-        import numpy as np
-
-        number = len(self.readings)
-        return np.asarray(np.full((number, number), self.other) + (self.same - self.other) * np.eye(number))
+    covariance: Floats
 
 
-def _outcome_covariance(inspection: Inspection, measure: Measure, marginal: tuple[str, ...]) -> tuple[float, float]:
-    """Covariance of a cell with itself and with another of its line, from the published table and its documented formula."""
-    scope = measure.scope(inspection.measured.quarter, inspection.questions)
-    codes = {key: len(KEYS[key].domain(scope)) for key in marginal}
-    same = other = 0.0
+def _domain(inspection: Inspection, measure: Measure, key: str) -> tuple[str, ...]:
+    return KEYS[key].domain(measure.scope(inspection.measured.quarter, inspection.questions))
+
+
+def _covariance(inspection: Inspection, measure: Measure, marginal: tuple[str, ...], over: tuple[str, ...]) -> Floats:
+    """Covariance of the cells that differ in the keys `over` only, from the published table and its documented formula."""
+    import numpy as np
+
+    codes = {key: len(_domain(inspection, measure, key)) for key in marginal}
+    total = np.zeros(2 * (prod(codes[key] for key in over),))
     for row in inspection.cells.covariance:
         own = (row["of_table"], row["outcome_kind"], row["window"])
         keys = [] if row["keys"] == ALL else row["keys"].split(",")
         if own == (measure.table, measure.outcome_kind or ALL, measure.window or ALL) and set(keys) <= set(marginal):
-            outside = prod(codes[key] ** 2 for key in marginal if key not in keys)
-            inside = prod(1 - 1 / codes[key] for key in keys if key not in ("outcome", measure.stratum))
-            same += row["variance"] * inside / outside * (1 - 1 / codes["outcome"] if "outcome" in keys else 1)
-            other += row["variance"] * inside / outside * (-1 / codes["outcome"] if "outcome" in keys else 1)
-    return same, other
+            held = prod(1 - 1 / codes[key] for key in keys if key not in (*over, measure.stratum))
+            summed = prod(codes[key] ** 2 for key in marginal if key not in keys)
+            terms: Floats = np.ones((1, 1))
+            for key in over:
+                same, less = np.eye(codes[key]), 0 if key == measure.stratum else 1 / codes[key]
+                terms = np.asarray(np.kron(terms, same - less if key in keys else np.ones_like(same)))
+            total += row["variance"] * held / summed * terms
+    return np.asarray(total)
 
 
 def _published(readings: list[Reading]) -> list[Reading]:
@@ -141,7 +141,7 @@ def _rate_deviation(rate: Floats, place: int, line: _Line, denominator: Floats) 
     import numpy as np
 
     weights = (np.arange(len(line.readings)) == place) - np.asarray(rate)[..., None]
-    noise = np.einsum("...i,ij,...j->...", weights, line.covariance(), weights)
+    noise = np.einsum("...i,ij,...j->...", weights, line.covariance, weights)
     sampling = line.readings[place].sampling_factor or 0.0
     return np.asarray(np.sqrt(noise + sampling * rate * (1 - rate) * np.maximum(denominator, 0.0)))
 
@@ -168,18 +168,21 @@ def _covered_counts(readings: list[Reading], z: float, draws: int) -> tuple[int,
 
 
 def _rate_lines(inspection: Inspection) -> list[_Line]:
-    """Known outcomes of each line of cells whose rates are published and whose denominator can be added up again."""
+    """Known codes of each line of cells whose rates are published and whose denominator can be added up again."""
     lines = []
     for measure, marginal, cells in inspection.cells.marginals:
-        if "outcome" not in marginal:
+        key = TABLES[measure.table].rate_key(marginal)
+        if not key:
             continue
-        same, other = _outcome_covariance(inspection, measure, marginal)
+        codes = _domain(inspection, measure, key)
+        known = [place for place, code in enumerate(codes) if code not in KEYS[key].open_codes]
+        covariance = _covariance(inspection, measure, marginal, (key,))[known][:, known]
         groups: dict[Cell, list[Reading]] = {}
         for cell in cells:
-            if cell.code("outcome") not in OPEN_OUTCOMES:
-                groups.setdefault(cell.without("outcome"), []).append(inspection.cells.read(cell))
+            if cell.code(key) not in KEYS[key].open_codes:
+                groups.setdefault(cell.without(key), []).append(inspection.cells.read(cell))
         whole = (group for group in groups.values() if all(r.published and r.rate is not None for r in group))
-        lines += [_Line(group, same, other) for group in whole]
+        lines += [_Line(group, covariance) for group in whole]
     return lines
 
 
@@ -197,7 +200,7 @@ def _narrow_rates(line: _Line, z: float) -> int:
 
 def _other_noise(line: _Line) -> int:
     """Cells whose `noise_stddev` is not what `noise_covariance` says."""
-    return sum(abs((r.noise_stddev or 0.0) ** 2 / line.same - 1) > NEAR for r in line.readings)
+    return sum(abs((r.noise_stddev or 0.0) ** 2 / line.covariance[0, 0] - 1) > NEAR for r in line.readings)
 
 
 def _covered_rates(lines: list[_Line], z: float, draws: int) -> tuple[int, int]:
@@ -210,13 +213,65 @@ def _covered_rates(lines: list[_Line], z: float, draws: int) -> tuple[int, int]:
         estimate, sampling = _columns(line.readings, "estimate", "sampling_factor")
         mean = np.maximum(estimate, 0.0)
         sampled = random.poisson(mean / sampling, (draws, len(mean))) * sampling
-        drawn = sampled + random.multivariate_normal(np.zeros(len(mean)), line.covariance(), draws, method="eigh")
+        drawn = sampled + random.multivariate_normal(np.zeros(len(mean)), line.covariance, draws, method="eigh")
         denominator, rates = drawn.sum(axis=1), mean / mean.sum()
         for place, rate in enumerate(rates):
             deviation = _rate_deviation(np.full(draws, rate), place, line, denominator)
             covered += int((np.abs(drawn[:, place] - rate * denominator) <= z * deviation).sum())
             tried += draws
     return covered, tried
+
+
+def _curve_lines(inspection: Inspection) -> list[_Line]:
+    """Survival curves all of whose cells are published: the cells that ended first, each part by depth."""
+    lines, over = [], ("ending", "depth_band")
+    for measure, marginal, cells in inspection.cells.marginals:
+        if not TABLES[measure.table].has_curve:
+            continue
+        covariance = _covariance(inspection, measure, marginal, over)
+        places = {code: place for key in over for place, code in enumerate(_domain(inspection, measure, key))}
+        groups: dict[Cell, list[Cell]] = {}
+        for cell in cells:
+            groups.setdefault(cell.without(*over), []).append(cell)
+        for group in groups.values():
+            group.sort(key=lambda cell: [places[cell.code(key)] for key in over])
+            readings = [inspection.cells.read(cell) for cell in group]
+            if all(reading.published for reading in readings):
+                lines.append(_Line(readings, covariance))
+    return lines
+
+
+def _covered_curve(line: _Line, draws: int) -> tuple[int, int]:
+    """Draws at the published sizes whose curve, worked out here anew, is as near as the published intervals are wide."""
+    import numpy as np
+
+    random, depths = np.random.default_rng(_SEED), len(line.readings) // 2
+    estimate, sampling = _columns(line.readings, "estimate", "sampling_factor")
+    mean = np.maximum(estimate, 0.0)
+    sampled = random.poisson(mean / sampling, (draws, len(mean))) * sampling
+    drawn = sampled + random.multivariate_normal(np.zeros(len(mean)), line.covariance, draws, method="eigh")
+    covered = tried = 0
+    for depth, reading in enumerate(line.readings[:depths]):
+        value, low, high = reading.share("surviving")
+        if value is None or low is None or high is None:
+            continue
+        surviving = [_surviving(cells, depth, depths) for cells in (drawn, mean[None])]
+        away = surviving[0] - surviving[1]
+        # An end that was cut at 0 or 1 is as far as it can be.
+        covered += int((((away >= low - value) | (low == 0)) & ((away <= high - value) | (high == 1))).sum())
+        tried += draws
+    return covered, tried
+
+
+def _surviving(cells: Floats, depth: int, depths: int) -> Floats:
+    """Kaplan and Meier's estimate up to a depth; shape of cells (draws, 2 · depths), those that ended first."""
+    import numpy as np
+
+    share = np.ones(len(cells))
+    for at in range(depth + 1):
+        at_risk = cells[:, at:depths].sum(axis=1) + cells[:, depths + at :].sum(axis=1)
+        share = share * (1 - cells[:, at] / np.maximum(at_risk, 1e-9))
+    return share
 
 
 def check_coverage(inspection: Inspection) -> tuple[bool, str]:
@@ -242,5 +297,10 @@ def check_coverage(inspection: Inspection) -> tuple[bool, str]:
         covered, tried = _covered_rates(lines, z, max(SIMULATIONS, LEAST_DRAWS // len(lines)))
         passed &= covered / tried >= confidence - COVERAGE_SLACK
         parts.append(f"rates {covered / tried:.3f}")
+    for line in _curve_lines(inspection):
+        covered, tried = _covered_curve(line, LEAST_DRAWS)
+        if tried:
+            passed &= covered / tried >= confidence - COVERAGE_SLACK
+            parts.append(f"survival {covered / tried:.3f}")
     told = f"Simulated coverage of the {confidence:.0%} intervals: {', '.join(parts) or 'nothing to simulate'}; {narrow} ends too near."
     return passed and narrow == 0, told

@@ -5,11 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from publish.cells import RATES, VALUES, ReleaseCells, TableCells
+from publish.cells import RATES, SHARES, VALUES, Cell, ReleaseCells, TableCells
 from publish.content import CellKey, marginal_cells, table_names
-from schemas.codes import OPEN_OUTCOMES
 from schemas.errors import CommonsError
-from schemas.keys import ALL, KEYS
+from schemas.keys import ALL, ENDED, KEYS
 from schemas.plan import Measure
 from schemas.stages import CheckResult, MeasuredRelease
 from schemas.tables import COVARIANCE, TABLES, Status, columns
@@ -149,8 +148,7 @@ def check_statuses(inspection: Inspection) -> Outcome:
         expected = inspection.expected[table.name]
         for key, cell in table.readings():
             if cell.status in WITHHELD:
-                hidden = (cell.estimate, cell.estimate_nonneg, cell.ci_low, cell.ci_high, cell.rate, cell.rate_ci_low)
-                wrong += any(value is not None for value in (*hidden, cell.rate_ci_high, cell.unknown_share))
+                wrong += any(getattr(cell, name) is not None for name in (*VALUES, *RATES))
             elif cell.estimate is None or cell.noise_stddev is None or None in (cell.estimate_nonneg, cell.ci_low, cell.ci_high):
                 wrong += 1
             else:
@@ -168,44 +166,59 @@ def check_statuses(inspection: Inspection) -> Outcome:
 
 
 def check_numbers(inspection: Inspection) -> Outcome:
-    """Numbers are finite, intervals hold their estimate, noise is positive, and rates stand for known outcomes only."""
+    """Numbers are finite, intervals hold their estimate, noise is positive, and shares stand where they mean something only."""
     wrong = 0
     for table in inspection.tables:
         names = [name for name in (*VALUES, *RATES) if name in table.columns]
         wrong += sum(value is not None and not abs(value) < float("inf") for name in names for value in table.columns[name])
-        place = table.key_names.index("outcome") if "outcome" in table.key_names else None
         for key, cell in table.readings():
             wrong += cell.noise_stddev is not None and not cell.noise_stddev > 0
             wrong += cell.sampling_factor is not None and not 0 < cell.sampling_factor <= 1
             if cell.estimate is not None and cell.ci_low is not None and cell.ci_high is not None:
                 wrong += not cell.ci_low <= cell.estimate <= cell.ci_high
                 wrong += cell.estimate_nonneg != max(cell.estimate, 0.0)
-            if None in (cell.rate, cell.rate_ci_low, cell.rate_ci_high):
-                wrong += (cell.rate, cell.rate_ci_low, cell.rate_ci_high) != (None, None, None)
-            elif cell.rate is not None and cell.rate_ci_low is not None and cell.rate_ci_high is not None:
-                wrong += not cell.rate_ci_low <= cell.rate <= cell.rate_ci_high
-                wrong += place is not None and key[place] in (*OPEN_OUTCOMES, ALL)
+            for name in SHARES:
+                value, low, high = cell.share(name)
+                if value is None or low is None or high is None:
+                    wrong += (value, low, high) != (None, None, None)
+                else:
+                    wrong += not 0 <= low <= value <= high <= 1
+                    wrong += not _has_share(table, key, name)
     return wrong == 0, "All numbers are finite and within their intervals." if not wrong else f"{wrong} numbers break a rule."
+
+
+def _codes(table: TableCells, key: CellKey) -> dict[str, str]:
+    """Codes of the keys that a row is not summed over."""
+    return {name: code for name, code in zip(table.key_names, key, strict=True) if name in KEYS and code != ALL}
+
+
+def _has_share(table: TableCells, key: CellKey, share: str) -> bool:
+    """Whether a row may have a share: rates are of known codes, what a curve tells stands with the ending `ended`."""
+    codes, spec = _codes(table, key), TABLES[table.name]
+    if share != "rate":
+        return spec.has_curve and codes.get("ending") == ENDED
+    rated = spec.rate_key(codes)
+    return bool(rated) and codes[rated] not in KEYS[rated].open_codes
 
 
 def check_withheld(inspection: Inspection) -> Outcome:
     """No withheld cell can be worked out from the rates beside it: a rate times its denominator gives the group's total."""
     open_groups = 0
     for table in inspection.tables:
-        if "outcome" not in table.key_names or "rate" not in table.columns:
-            continue
-        place = table.key_names.index("outcome")
-        withheld: Counter[CellKey] = Counter()
-        rated: Counter[CellKey] = Counter()
+        withheld: Counter[Cell] = Counter()
+        rated: Counter[Cell] = Counter()
         for key, cell in table.readings():
-            group = (*key[:place], *key[place + 1 :])
-            known = key[place] not in OPEN_OUTCOMES
-            withheld[group] += known and cell.status == Status.TOO_FEW_COMPANIES
-            rated[group] += cell.rate is not None
+            codes = _codes(table, key)
+            rated_key = TABLES[table.name].rate_key(codes)
+            if rated_key:
+                group = Cell.of(table.name, dict(zip(table.key_names, key, strict=True))).without(rated_key)
+                known = codes[rated_key] not in KEYS[rated_key].open_codes
+                withheld[group] += known and cell.status == Status.TOO_FEW_COMPANIES
+                rated[group] += cell.rate is not None
         open_groups += sum(withheld[group] == 1 and rated[group] > 0 for group in withheld)
     if not open_groups:
         return True, "No withheld cell follows from the rates beside it."
-    return False, f"In {open_groups} groups the one withheld outcome follows from the rates beside it; drop those rates."
+    return False, f"In {open_groups} groups the one withheld cell follows from the rates beside it; drop those rates."
 
 
 def check_signal(inspection: Inspection) -> Outcome:

@@ -14,15 +14,15 @@ from aggregate.answer import Answer, NoisyMarginal, NoisyResidual
 from aggregate.counts import public_cells
 from aggregate.tabulation import tabulate
 from aggregate.workload import Workload
+from publish.cells import RATES
 from publish.signoff import People, sign_off
-from schemas.codes import OPEN_OUTCOMES
 from schemas.keys import KEYS
 from schemas.parameters import load_privacy_parameters
 from schemas.periods import Quarter
 from schemas.plan import Measure, RegisteredPlan, load_release_plan
 from schemas.signing import encode_key, public_key
 from schemas.stages import MeasuredRelease, NoisyTable, SignOff, Spend
-from schemas.tables import Status
+from schemas.tables import TABLES, Status
 
 CONFIG = Path(__file__).parents[2] / "config"
 QUARTER = Quarter(2026, 3)
@@ -43,29 +43,35 @@ def _weights(key: str, scope: Any) -> np.ndarray:
     return np.array([0.05 if code in ("unknown", "other") else 1.0 / (1 + 0.25 * place) for place, code in enumerate(codes)])
 
 
-def _outcomes(measure: Measure, key: str, scope: Any, flat: bool) -> np.ndarray:
-    """Shares of the outcome values, a row for each code of `key`."""
-    known = [value for value in scope.outcome_values if value not in OPEN_OUTCOMES]
+def _rated(measure: Measure, rated: str, key: str, scope: Any, flat: bool) -> np.ndarray:
+    """Shares of the codes of the key over which rates are shares (or of the endings), a row for each code of `key`."""
+    codes, unknown = KEYS[rated].domain(scope), KEYS[rated].open_codes
+    known = [code for code in codes if code not in unknown]
+    best = GOOD.get(measure.outcome_kind, known[0]) if rated == "outcome" else known[0]
     rows = []
     for code in KEYS[key].domain(scope):
         good = 0.45 if flat else (FADING if key == "depth_band" else BY_INTERVENTION).get(code, 0.42)
-        shares = {value: 0.88 * (1 - good) / (len(known) - 1) for value in known} | {GOOD[measure.outcome_kind]: 0.88 * good}
-        rows.append([shares.get(value, 0.06) for value in scope.outcome_values])
+        good = 0.15 if rated == "ending" else good
+        shares = {value: 0.88 * (1 - good) / (len(known) - 1) for value in known} | {best: 0.88 * good}
+        rows.append([shares.get(value, 0.06) for value in codes])
     return np.array(rows)
 
 
 def _exact(measure: Measure, plan: RegisteredPlan, random: Any, total: int, flat: bool) -> tuple[list[str], np.ndarray]:
     """Users by all keys of a measure at once, so that its marginals agree. Returns the keys, and one axis for each."""
     scope = measure.scope(Quarter.parse(plan.quarter), plan.release_plan)
-    keys = [key for key in dict.fromkeys(k for marginal in measure.marginals for k in marginal) if key != "outcome"]
+    keys = list(dict.fromkeys(key for marginal in measure.marginals for key in marginal))
+    spec = TABLES[measure.table]
+    rated = "ending" if spec.has_curve else spec.rate_key(keys)
+    keys = [key for key in keys if key != rated]
     shares = np.ones(())
     for key in keys:
         shares = np.multiply.outer(shares, _weights(key, scope))
-    if measure.outcome_kind:
+    if rated:
         of = "depth_band" if "depth_band" in keys else "intervention" if "intervention" in keys else keys[0]
-        outcomes = _outcomes(measure, of, scope, flat)
-        shares = np.moveaxis(np.moveaxis(shares, keys.index(of), -1)[..., None] * outcomes, -2, keys.index(of))
-        keys = [*keys, "outcome"]
+        by_code = _rated(measure, rated, of, scope, flat)
+        shares = np.moveaxis(np.moveaxis(shares, keys.index(of), -1)[..., None] * by_code, -2, keys.index(of))
+        keys = [*keys, rated]
     return keys, random.multinomial(total, np.ravel(shares / shares.sum())).reshape(shares.shape)
 
 
@@ -102,7 +108,7 @@ def withhold(row: dict[str, Any], status: Status) -> None:
     """Nulls a row as the measurement does."""
     for name in ("estimate", "estimate_nonneg", "noise_stddev", "sampling_factor", "ci_low", "ci_high"):
         row[name] = None
-    for name in ("rate", "rate_ci_low", "rate_ci_high", "unknown_share"):
+    for name in RATES:
         if name in row:
             row[name] = None
     row["status"] = status

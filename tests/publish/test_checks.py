@@ -158,6 +158,42 @@ def test_narrow_rate_intervals_are_caught(measured: MeasuredRelease) -> None:
     assert "intervals_cover" in failed(change_rows(measured, "intervention_outcomes", narrow))
 
 
+def _curve_of_followed(rows: Rows) -> None:
+    row = _first(rows, ending="followed_to_end")
+    row.update(hazard=0.1, hazard_ci_low=0.05, hazard_ci_high=0.15)
+
+
+def _narrow_curve(rows: Rows) -> None:
+    for row in rows:
+        if row["surviving"] is not None:
+            row["surviving_ci_low"] += 0.4 * (row["surviving"] - row["surviving_ci_low"])
+            row["surviving_ci_high"] -= 0.4 * (row["surviving_ci_high"] - row["surviving"])
+
+
+def _curve_above_one(rows: Rows) -> None:
+    next(row for row in rows if row["surviving"] is not None)["surviving_ci_high"] = 1.2
+
+
+def _rate_of_not_attempted(rows: Rows) -> None:
+    _first(rows, bypassed="not_attempted").update(rate=0.1, rate_ci_low=0.05, rate_ci_high=0.15)
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "name"),
+    [
+        ("depth_survival", _curve_of_followed, "numbers"),
+        ("depth_survival", _curve_above_one, "numbers"),
+        ("depth_survival", _narrow_curve, "intervals_cover"),
+        ("evasion", _rate_of_not_attempted, "numbers"),
+    ],
+)
+def test_shares_that_break_a_promise_are_caught(
+    measured: MeasuredRelease, table: str, change: Callable[[Rows], None], name: str
+) -> None:
+    results = {r.name: r for r in run_checks(change_rows(measured, table, change))}
+    assert not results[name].passed and results[name].stops
+
+
 def test_a_withheld_cell_that_is_the_rest_of_a_sum_stops(measured: MeasuredRelease) -> None:
     def hide_one(rows: Rows) -> None:
         lines: dict[str, Rows] = {}

@@ -12,12 +12,12 @@ from fractions import Fraction
 import dp_accounting
 import pytest
 from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
-from dp_accounting.rdp import RdpAccountant
 from pooled import SECRET, as_scrubbed, pooled_table, privacy, registered
 
 from aggregate.bounding import MeasurementSettings, bounded_tables
 from aggregate.mechanisms.conversion import epsilon_of
 from aggregate.mechanisms.draw import PreparedDraw, prepare
+from benchmarks.audit_detectors import composed_epsilon, renyi_epsilon
 from sample_data.generate import generate
 from sample_data.parameters import SimulationParameters
 
@@ -28,14 +28,6 @@ STATED = [
     ("year", BUDGET.year_rho, BUDGET.delta - BUDGET.year_threshold_delta),
     ("one large spend", Fraction(1), BUDGET.delta),
 ]
-
-
-def renyi_epsilon(events: Sequence[dp_accounting.DpEvent], delta: Fraction) -> float:
-    """ε of a composition by Google's Rényi accountant."""
-    accountant = RdpAccountant()
-    for event in events:
-        accountant.compose(event)
-    return float(accountant.get_epsilon(float(delta)))
 
 
 def exact_epsilon(multipliers: Sequence[float], delta: Fraction) -> float:
@@ -61,7 +53,7 @@ def multipliers(draw: PreparedDraw) -> list[float]:
 
 def charged_for_all(draw: PreparedDraw, delta: Fraction) -> bool:
     """Whether all of it together costs what the plan is charged for, by Google's accountant: not more, and hardly less."""
-    composed = renyi_epsilon([dp_accounting.GaussianDpEvent(m) for m in multipliers(draw)], delta)
+    composed = composed_epsilon(draw, delta)
     charged = renyi_epsilon([dp_accounting.ZCDpEvent(float(draw.rho))], delta)
     return 0.999 * charged < composed <= charged * (1 + 1e-9)
 

@@ -2,23 +2,15 @@
 
 import math
 
-import numpy as np
 import opendp.prelude as dp
 import pytest
 
 from aggregate.mechanisms.threshold import threshold_delta
+from benchmarks.audit_detectors import exact_delta
 from schemas.errors import InternalError
 
 CASES = [(3.0, 8, 1), (1.0, 5, 1), (0.7, 4, 1), (2.0, 9, 2), (5.0, 21, 1), (3.0, 14, 4)]
 """Scale, threshold, keys of a user; each of mass 1."""
-
-
-def exact_delta(scale: float, threshold: int, keys: int, mass: int = 1) -> float:
-    """Chance that at least one of a user's own keys appears: discrete Gaussian noise, summed over the integers."""
-    reach = np.arange(-60 * math.ceil(scale), 60 * math.ceil(scale) + 1)
-    weights = np.exp(-(reach**2) / (2 * scale**2))
-    appears = weights[reach >= threshold - mass].sum() / weights.sum()
-    return float(-np.expm1(keys * np.log1p(-appears)))
 
 
 def opendp_delta(scale: float, threshold: int, keys: int) -> float:

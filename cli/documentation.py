@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from flows.pool import packaged_config
-from publish.path import mermaid
+from publish.path import document
 from schemas.deployment import RegistryEntry
 from schemas.documentation import GENERATED, contract_documents
 from schemas.parameters import load_privacy_parameters
@@ -18,9 +18,8 @@ def documents() -> dict[str, str]:
     """Every generated document: path below `docs/` and text."""
     privacy = load_privacy_parameters(packaged_config("privacy.toml"))
     plan = load_release_plan(packaged_config("release_plan.toml"), privacy)
-    path = f"{GENERATED}# The path of a release\n\n```mermaid\n{mermaid()}```\n"
     entry = json.dumps(RegistryEntry.model_json_schema(), indent=2) + "\n"
-    return {**contract_documents(plan), "release/path.md": path, "release/deployment.schema.json": entry}
+    return {**contract_documents(plan), "release/path.md": GENERATED + document(), "release/deployment.schema.json": entry}
 
 
 def stale() -> list[str]:

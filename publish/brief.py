@@ -19,15 +19,26 @@ from publish.findings import (
     intervention_cells,
     intervention_measures,
     length_bands,
+    open_family,
 )
 from publish.parquet import SYNTHETIC_NOTICE
 from publish.regions import by_region
+from publish.staff_text import StaffText
 from publish.templating import render
 from schemas.keys import KEYS
 from schemas.plan import Measure
 from schemas.stages import MeasuredRelease
 from schemas.tables import TABLES, Status
 
+SECTIONS = (
+    "What is new",
+    "What was seen after which intervention",
+    "Where safeguards fade",
+    "What followed changes",
+    "What we cannot yet tell",
+    "Limits",
+)
+"""Titles under which staff's own paragraphs may stand."""
 SHOWN_SENTENCES = 2  # of each question in the reading part; the appendix has all
 NAMED_GAPS = 4  # rows that a chart leaves out are named up to this many, then counted
 SHOWN_LINES = 2  # help lines of each region of the plan in the reading part; the appendix has all
@@ -39,6 +50,7 @@ class Brief:
 
     html: str
     findings: tuple[Finding, ...]
+    staff_claims: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,11 +131,10 @@ def _charts(cells: ReleaseCells) -> dict[str, Chart]:
 
 
 def _statuses(cells: ReleaseCells) -> list[dict[str, Any]]:
-    rows = []
-    for name, table in cells.tables.items():
-        counts = Counter(table.columns["status"])
-        rows.append({"title": TABLES[name].title, **{status.value: counts[status.value] for status in Status}})
-    return rows
+    """Cells by status: of each table, and of all in the end."""
+    counts = {TABLES[name].title: Counter(table.columns["status"]) for name, table in cells.tables.items()}
+    counts["All tables"] = sum(counts.values(), Counter())
+    return [{"title": title, **{status.value: found[status.value] for status in Status}} for title, found in counts.items()]
 
 
 def _listing(cells: ReleaseCells) -> list[dict[str, Any]]:
@@ -170,27 +181,42 @@ def _values(measured: MeasuredRelease, helplines: Sequence[Mapping[str, str]], e
 
 
 def render_brief(
-    measured: MeasuredRelease, helplines: Sequence[Mapping[str, str]], earlier: Sequence[str], charts: bool = True
+    measured: MeasuredRelease,
+    helplines: Sequence[Mapping[str, str]],
+    earlier: Sequence[str],
+    charts: bool = True,
+    text: StaffText | None = None,
+    draft: bool = False,
 ) -> Brief:
-    """The brief of a release. The same release gives the same bytes.
+    """The brief of a release. The same release and the same text give the same bytes.
 
     Args:
         measured: the release.
         helplines: help lines, each with `region`, `name`, `contact`.
         earlier: ids of the releases of earlier quarters, oldest first.
         charts: False leaves the charts out, where only the claims are to be checked.
+        text: staff's own paragraphs.
+        draft: says on every page that nobody has approved it.
 
     Raises:
-        CheckFailedError: a claim is not supported by its cells.
+        CheckFailedError: a claim is not supported by its cells, or staff's text breaks a rule.
     """
     cells = ReleaseCells(measured)
     findings = brief_claims(cells)
+    text = text or StaffText()
+    staff = text.html(cells)
     compared = [m.name for m in intervention_measures(cells.plan) if QUESTIONS[m.outcome_kind].compared]
     described = [m.name for m in intervention_measures(cells.plan) if not QUESTIONS[m.outcome_kind].compared]
     depth = [m.name for m in depth_measures(cells.plan)]
     html = render(
         "brief.html.j2",
         **_values(measured, helplines, earlier),
+        draft=draft,
+        sections=SECTIONS,
+        staff=staff,
+        staff_claims=[Finding(claim, sentence, "staff", 0.0) for claim, sentence in text.rendered(cells)],
+        staff_comparisons=text.comparisons,
+        open_family=open_family(cells),
         charts=_charts(cells) if charts else {},
         seen=_sentences(findings, compared),
         described=_sentences(findings, described),
@@ -202,4 +228,4 @@ def render_brief(
         statuses=_statuses(cells),
         listing=_listing(cells),
     )
-    return Brief(html, tuple(findings))
+    return Brief(html, tuple(findings), len(text.claims))

@@ -1,7 +1,7 @@
 """Claims: sentences that are bound to cells. A sentence that its cells do not support cannot be rendered."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import sqrt
@@ -9,9 +9,10 @@ from statistics import NormalDist
 from typing import Literal
 
 from publish.cells import Cell, Reading, ReleaseCells
+from publish.wording import Direction, compares, directions_said, holds_number, is_causal
 from schemas.errors import CheckFailedError
 from schemas.keys import KEYS
-from schemas.tables import Status
+from schemas.tables import TABLES, Status
 
 MeasuredColumn = Literal["rate", "estimate"]
 
@@ -22,13 +23,6 @@ class Kind(StrEnum):
     DESCRIPTIVE = "descriptive"
     ASSOCIATION = "association"
     RANDOMISED = "randomised"
-
-
-class Direction(StrEnum):
-    """Which way a comparison or a trend goes."""
-
-    HIGHER = "higher"
-    LOWER = "lower"
 
 
 @dataclass(frozen=True)
@@ -48,6 +42,11 @@ class Difference:
     b: str
     direction: Direction
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The quantities that it is about."""
+        return self.a, self.b
+
 
 @dataclass(frozen=True)
 class Trend:
@@ -55,6 +54,11 @@ class Trend:
 
     names: tuple[str, ...]
     direction: Direction
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The quantities that it is about."""
+        return self.names
 
 
 @dataclass(frozen=True)
@@ -77,18 +81,8 @@ class Estimate:
 
 
 _PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
-_WORDS: Mapping[Direction, re.Pattern[str]] = {
-    Direction.HIGHER: re.compile(r"\b(more|higher|greater|larger|ris(es|ing)|rose|grew|grows|most|best|highest|largest)\b", re.I),
-    Direction.LOWER: re.compile(
-        r"\b(less|fewer|lower|smaller|rarer|falls?|fell|falling|fad(es|ed|ing)|drop(s|ped)?|declin\w+|least|worst|lowest)\b", re.I
-    ),
-}
-_CAUSAL = re.compile(
-    r"\b(works?|worked|working|caus\w+|effects?|effective\w*|impact\w*|reduc\w+|prevent\w*|improv\w+|because|thanks to|due to"
-    r"|lead(s|ing)? to|led to|result(s|ed|ing)? in|help(s|ed|ing)?|protect\w*|sav(e|es|ed|ing)|rais(es|ed|ing)|lower(s|ed|ing)"
-    r"|increas\w+|decreas\w+|mak(es|ing)|made|trigger\w*|driv(es|en|ing)|deters?|deterred|brings?|brought)\b",
-    re.I,
-)
+ORDERED_KEYS = ("week", "depth_band", "length_band", "earlier_interventions")
+"""Keys whose codes have an order, so that a trend over them means something."""
 
 
 def family_z(confidence: float, comparisons: int) -> float:
@@ -103,6 +97,19 @@ def estimate_of(reading: Reading, column: MeasuredColumn) -> Estimate | None:
     else:
         value, low, high = reading.estimate, reading.ci_low, reading.ci_high
     return None if value is None or low is None or high is None else Estimate(value, low, high)
+
+
+def _stands(reading: Reading, column: MeasuredColumn) -> bool:
+    """Whether a claim may rest on a number."""
+    return reading.status == Status.OK and estimate_of(reading, column) is not None
+
+
+def _differing(cells: Sequence[Cell]) -> list[str] | None:
+    """The keys in which cells of one marginal differ; None where they are not of one."""
+    names = {name for cell in cells for name, _ in cell.keys}
+    if len({cell.table for cell in cells}) > 1 or any(len(cell.keys) != len(names) for cell in cells):
+        return None
+    return [name for name in names if len({cell.code(name) for cell in cells}) > 1]
 
 
 def _widths(estimate: Estimate, column: MeasuredColumn) -> tuple[float, float]:
@@ -121,14 +128,15 @@ def difference(a: tuple[Cell, Estimate], b: tuple[Cell, Estimate], column: Measu
     (cell_a, one), (cell_b, other) = a, b
     below_a, above_a = _widths(one, column)
     below_b, above_b = _widths(other, column)
-    shared = column == "rate" and cell_a.without("outcome") == cell_b.without("outcome")
+    rate_key = TABLES[cell_a.table].rate_key(key for key, _ in cell_a.keys)
+    shared = column == "rate" and cell_a.without(rate_key) == cell_b.without(rate_key)
     down = below_a + above_b if shared else sqrt(below_a**2 + above_b**2)
     up = above_a + below_b if shared else sqrt(above_a**2 + below_b**2)
     value = one.value - other.value
     return Estimate(value, value - stretch * down, value + stretch * up)
 
 
-def pull(cells: ReleaseCells, compared: list[Cell]) -> float:
+def pull(cells: ReleaseCells, compared: Sequence[Cell]) -> float:
     """How much wider differences and trends can be than those of cells of independent noise.
 
     Marginals of a measure agree with each other, so cells that differ in a key of n codes pull against each other: their noise
@@ -160,9 +168,17 @@ class ClaimChecker:
 
     def __init__(self, cells: ReleaseCells, comparisons: int) -> None:
         self.cells, self.comparisons = cells, comparisons
-        confidence = cells.measured.plan.privacy.confidence
-        self.z = family_z(confidence, 1)
-        self.stretch = family_z(confidence, comparisons) / self.z
+        self.confidence = cells.measured.plan.privacy.confidence
+        self.z = family_z(self.confidence, 1)
+
+    def family(self, compared: Sequence[Quantity]) -> int:
+        """Size of the family that a comparison of these quantities belongs to."""
+        return self.comparisons
+
+    def _stretch(self, compared: Sequence[Quantity]) -> float:
+        """How much wider than published intervals those of a comparison are: for its family, and for cells that pull."""
+        wider = pull(self.cells, [quantity.cell for quantity in compared])
+        return family_z(self.confidence, self.family(compared)) / self.z * wider
 
     def objections(self, claim: Claim) -> list[str]:
         """Why the cells or the wording do not support a claim; empty where they do. Fixed texts."""
@@ -187,8 +203,8 @@ class ClaimChecker:
     def compare(self, claim: Claim, assertion: Difference) -> Estimate:
         """The difference that a claim asserts, with its interval over the whole family."""
         a, b = claim.quantities[assertion.a], claim.quantities[assertion.b]
-        stretch = self.stretch * pull(self.cells, [a.cell, b.cell])
-        return difference((a.cell, self._estimate(a)), (b.cell, self._estimate(b)), a.column, stretch)
+        ends = (a.cell, self._estimate(a)), (b.cell, self._estimate(b))
+        return difference(*ends, a.column, self._stretch((a, b)))
 
     def _estimate(self, quantity: Quantity) -> Estimate:
         found = estimate_of(self.cells.read(quantity.cell), quantity.column)
@@ -198,53 +214,81 @@ class ClaimChecker:
 
     def _wording(self, claim: Claim) -> list[str]:
         static = _PLACE.sub(" ", claim.text)
-        places = [(place[1], place[2]) for place in _PLACE.finditer(claim.text)]
         asserted = {assertion.direction for assertion in claim.asserts}
-        said = {direction for direction, words in _WORDS.items() if words.search(static)}
-        differences = {assertion.name for assertion in claim.asserts if isinstance(assertion, Difference)}
+        said = directions_said(static)
         found = []
-        if claim.kind is not Kind.RANDOMISED and _CAUSAL.search(static):
+        if claim.kind is not Kind.RANDOMISED and is_causal(static):
             found.append("causal wording is for randomised comparisons only")
         if claim.kind is Kind.RANDOMISED and any(q.cell.code("design") != "randomised" for q in claim.quantities.values()):
             found.append("it is called randomised, its cells are not")
-        if re.search(r"\d", static):
+        if claim.kind is Kind.DESCRIPTIVE and claim.asserts:
+            found.append("it is called descriptive, and compares")
+        if holds_number(static):
             found.append("a number does not come from a cell")
-        if said - asserted:
+        if said - asserted or (compares(static) and not asserted):
             found.append("it compares, or points a way, that it does not assert")
         if asserted - said and asserted:
             found.append("it asserts a comparison that its words do not say")
-        if {name for name, _ in places} - set(claim.quantities) - differences:
-            found.append("it shows a quantity that it does not name")
+        if any(not self._shows(claim, place[1], place[2]) for place in _PLACE.finditer(claim.text)):
+            found.append("it shows a quantity or a label that it does not name")
         if not claim.quantities:
             found.append("it names no cell")
         return found
 
+    def _shows(self, claim: Claim, name: str, key: str | None) -> bool:
+        """Whether there is something to show at a place of the text."""
+        if any(isinstance(a, Difference) and a.name == name for a in claim.asserts):
+            return key is None
+        quantity = claim.quantities.get(name)
+        return quantity is not None and (key is None or (key in KEYS and key in dict(quantity.cell.keys)))
+
     def _unsupported(self, claim: Claim) -> list[str]:
         found = []
         for quantity in claim.quantities.values():
+            if not self.cells.has(quantity.cell):
+                found.append("a cell is not one that the plan publishes")
+                continue
             reading = self.cells.read(quantity.cell)
             if reading.status != Status.OK:
                 found.append(f"a cell has the status {reading.status}")
-            elif estimate_of(reading, quantity.column) is None:
+            elif not _stands(reading, quantity.column):
                 found.append("a cell has no such number")
+        if any(name not in claim.quantities for assertion in claim.asserts for name in assertion.named):
+            found.append("it asserts something of a quantity that it does not name")
         return list(dict.fromkeys(found))
 
     def _assertion(self, claim: Claim, assertion: Difference | Trend) -> list[str]:
+        quantities = [claim.quantities[name] for name in assertion.named]
+        column, compared = quantities[0].column, [quantity.cell for quantity in quantities]
+        if any(quantity.column != column for quantity in quantities):
+            return ["it compares a rate with an estimate"]
+        if objection := self._comparable(compared) or (isinstance(assertion, Trend) and self._partial(compared, column)):
+            return [objection]
         if isinstance(assertion, Difference):
-            columns = {claim.quantities[name].column for name in (assertion.a, assertion.b)}
-            if len(columns) != 1:
-                return ["it compares a rate with an estimate"]
             result = self.compare(claim, assertion)
             what = "the interval of a difference holds zero or lies the other way"
         else:
-            quantities = [claim.quantities[name] for name in assertion.names]
-            if len(quantities) < 3 or len({q.column for q in quantities}) != 1:
-                return ["a trend needs three cells or more of one kind"]
-            stretch = self.stretch * pull(self.cells, [q.cell for q in quantities])
-            result = slope([self._estimate(q) for q in quantities], quantities[0].column, self.z, stretch)
+            result = slope([self._estimate(q) for q in quantities], column, self.z, self._stretch(quantities))
             what = "the interval of a trend holds zero or lies the other way"
         holds = result.low > 0 if assertion.direction is Direction.HIGHER else result.high < 0
         return [] if holds else [what]
+
+    def _comparable(self, compared: list[Cell]) -> str:
+        """Why cells are not to be compared; empty where they are: cells of one marginal that differ in one key."""
+        names = _differing(compared)
+        if names is None:
+            return "it compares cells of different tables or marginals"
+        return "" if len(names) == 1 and names[0] in KEYS else "it compares cells that differ in more than one key, or in none"
+
+    def _partial(self, compared: list[Cell], column: MeasuredColumn) -> str:
+        """Why cells make no trend; empty where they do: every cell with a number, along a key that has an order."""
+        (name,) = _differing(compared) or ("",)
+        fixed = compared[0].without(name)
+        line = (Cell.of(fixed.table, {**dict(fixed.keys), name: code}) for code in self.cells.domain(fixed.table, name))
+        told = [cell for cell in line if self.cells.has(cell) and _stands(self.cells.read(cell), column)]
+        if name not in ORDERED_KEYS or len(told) < 3 or compared != told:
+            return "a trend runs over every cell with a number, three at least, in the order of a key that has one"
+        return ""
 
     def _shown(self, claim: Claim, name: str, key: str | None) -> str:
         for assertion in claim.asserts:

@@ -1,13 +1,16 @@
 """What the brief looks for: a family of comparisons that the plan alone fixes, and the claims that the cells support."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import comb
 
 from publish.cells import Cell, ReleaseCells
-from publish.claims import Claim, ClaimChecker, Difference, Direction, Kind, Quantity, Trend
+from publish.claims import ORDERED_KEYS, Claim, ClaimChecker, Difference, Kind, Quantity, Trend
+from publish.wording import Direction
 from schemas.keys import ALL, DEPTH_BANDS
 from schemas.plan import Measure, ReleasePlan
-from schemas.tables import Status
+from schemas.tables import TABLES, Status
 
 REFERENCE = "no_intervention"
 _MORE: Mapping[Direction, str] = {Direction.HIGHER: "more", Direction.LOWER: "less"}
@@ -144,6 +147,38 @@ def _values(cells: ReleaseCells) -> Iterator[tuple[str, Claim]]:
             cell = outcome_cell(measure, intervention="crisis_resource_referral")
             text = f"After “{{a.intervention}}”, {question.words} was seen in {{a}}, where it is known."
             yield measure.name, Claim(Kind.DESCRIPTIVE, text, {"a": Quantity(cell)})
+
+
+def registered(cells: ReleaseCells) -> frozenset[frozenset[Quantity]]:
+    """What every comparison and trend of the brief's own family is about."""
+    candidates = (claim for _, claim in (*_intervention_candidates(cells), *_depth_candidates(cells)))
+    return frozenset(frozenset(claim.quantities.values()) for claim in candidates)
+
+
+class StaffChecker(ClaimChecker):
+    """Checks what staff claim. They may pick anything, so all that anyone could ask counts as looked at.
+
+    What the brief itself looks at keeps the brief's family.
+    """
+
+    def __init__(self, cells: ReleaseCells) -> None:
+        super().__init__(cells, open_family(cells))
+        self._own, self._own_size = registered(cells), family_size(cells)
+
+    def family(self, compared: Sequence[Quantity]) -> int:
+        """The brief's family for its own comparisons, the open one for all others."""
+        return self._own_size if frozenset(compared) in self._own else self.comparisons
+
+
+def open_family(cells: ReleaseCells) -> int:
+    """How many comparisons and trends anyone could ask of a release: fixed by the plan, before any number is seen."""
+    found = 0
+    for measure, marginal, listed in cells.marginals:
+        columns = 2 if TABLES[measure.table].rate_key(marginal) else 1
+        for key in marginal:
+            lines = Counter(cell.without(key) for cell in listed)
+            found += columns * sum(comb(length, 2) + (key in ORDERED_KEYS and length > 2) for length in lines.values())
+    return found
 
 
 def find(cells: ReleaseCells) -> list[Finding]:

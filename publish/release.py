@@ -17,8 +17,9 @@ from publish.explorer import render_explorer
 from publish.parquet import SYNTHETIC_NOTICE, parquet_bytes
 from publish.pdf import render_pdf
 from publish.signoff import People, SignedContent, signoff_entry, verify_signoffs
+from publish.staff_text import StaffText
 from publish.store import require_checks
-from publish.verify import MANIFEST, SUMS, manifest_of, verify_release
+from publish.verify import MANIFEST, STAFF_TEXT, SUMS, manifest_of, verify_release
 from publish.views import data_path, views_sql
 from schemas.canonical import sha256_bytes
 from schemas.errors import InternalError
@@ -44,6 +45,7 @@ class _Draft:
     helplines: tuple[Helpline, ...]
     earlier: tuple[str, ...]
     canary_recall: Mapping[str, float] = field(default_factory=dict)
+    text: StaffText = field(default_factory=StaffText)
 
 
 def _facts(draft: _Draft) -> dict[str, Any]:
@@ -86,7 +88,7 @@ def _facts(draft: _Draft) -> dict[str, Any]:
 
 def _pages(draft: _Draft) -> tuple[dict[str, bytes], dict[str, str]]:
     """The files that people read, and what was skipped, with the reason."""
-    brief = render_brief(draft.measured, helplines=draft.helplines, earlier=draft.earlier)
+    brief = render_brief(draft.measured, helplines=draft.helplines, earlier=draft.earlier, text=draft.text)
     pdf = render_pdf(brief.html, max(signoff.signed_at for signoff in draft.signoffs))
     files = {
         "README.md": data_card(draft.measured, draft.code_version, draft.canary_recall).encode(),
@@ -94,6 +96,8 @@ def _pages(draft: _Draft) -> tuple[dict[str, bytes], dict[str, str]]:
         "brief.html": brief.html.encode(),
         "explorer.html": render_explorer(draft.measured, draft.helplines).encode(),
     }
+    if draft.text.source:
+        files[STAFF_TEXT] = draft.text.source.encode()
     if pdf.data is None:
         return files, {"brief.pdf": pdf.skipped}
     return files | {"brief.pdf": pdf.data}, {}
@@ -159,6 +163,7 @@ def write_release(
     code_version: str,
     helplines: Sequence[Helpline] = (),
     canary_recall: Mapping[str, float] | None = None,
+    text: StaffText | None = None,
 ) -> Release:
     """Writes `<folder_root>/<quarter>/v<N>/` whole or not at all, then swaps `catalog.json`.
 
@@ -174,12 +179,13 @@ def write_release(
         code_version: of the code that writes.
         helplines: help lines for the brief, each with `region`, `name`, `contact`.
         canary_recall: share of planted canaries that the scrub caught, by kind.
+        text: staff's own paragraphs of the brief, as both signed them.
 
     Returns:
         The release, with its manifest. `manifest["skipped"]` names outputs left out, with the reason.
 
     Raises:
-        CheckFailedError: a stop check failed, or none was made.
+        CheckFailedError: a stop check failed, or none was made, or staff's text is not supported.
         NotApprovedError: a sign-off is missing or does not hold.
         InternalError: a different or a damaged release lies there already.
     """
@@ -192,9 +198,10 @@ def write_release(
         tuple(helplines),
         earlier_releases(folder_root, measured.quarter),
         dict(canary_recall or {}),
+        text or StaffText(),
     )
     require_checks(draft.checks)
-    verify_signoffs(SignedContent.of(measured), people, measured.plan.planner, draft.signoffs)
+    verify_signoffs(SignedContent.of(measured, draft.text.digest), people, measured.plan.planner, draft.signoffs)
     facts = _facts(draft)
     folder = folder_root / str(measured.quarter) / f"v{measured.version}"
     with _only_writer(folder_root):

@@ -50,17 +50,18 @@ class People:
 
 @dataclass(frozen=True)
 class SignedContent:
-    """What is signed: which release, which plan, which numbers. The role is added for each signature."""
+    """What is signed: which release, which plan, which numbers, which text of staff. The role is added for each signature."""
 
     quarter: str
     version: int
     plan_hash: str
     tables_digest: str
+    text_digest: str = ""  # of staff's own paragraphs of the brief; empty where there are none
 
     @classmethod
-    def of(cls, measured: MeasuredRelease) -> "SignedContent":
-        """The content of a measured release."""
-        return cls(str(measured.quarter), measured.version, measured.plan.hash, tables_digest(measured))
+    def of(cls, measured: MeasuredRelease, text_digest: str = "") -> "SignedContent":
+        """The content of a measured release with staff's text."""
+        return cls(str(measured.quarter), measured.version, measured.plan.hash, tables_digest(measured), text_digest)
 
     def to_sign(self, role: str) -> bytes:
         """Canonical bytes that a person in `role` signs."""
@@ -71,6 +72,7 @@ class SignedContent:
                 "plan_hash": self.plan_hash,
                 "tables_digest": self.tables_digest,
                 "role": role,
+                **({"text_digest": self.text_digest} if self.text_digest else {}),
             }
         )
 
@@ -120,7 +122,8 @@ def verify_signoff(content: SignedContent, people: People, planner: str, signoff
         raise NotApprovedError("The time of a sign-off has no time zone.", "Sign again.")
     if not verify(person.public_key, content.to_sign(signoff.role), signoff.signature):
         raise NotApprovedError(
-            "A signature does not hold for this plan and these tables.", "Sign the release as it was measured and checked."
+            "A signature does not hold for this plan, these tables and this text of staff.",
+            "Put the text back as it was when it was signed; numbers do not change.",
         )
 
 
@@ -153,6 +156,7 @@ def sign_off(
     private_key: bytes,
     signed_at: datetime,
     existing: Iterable[SignOff] = (),
+    text_digest: str = "",
 ) -> SignOff:
     """Signs a measured release in the role that the registry gives a person, and verifies the result as publishing will.
 
@@ -162,15 +166,19 @@ def sign_off(
         person: id of who signs.
         private_key: 32 raw bytes; its public key must be the registered one.
         signed_at: when, with a time zone.
-        existing: sign-offs that are there already.
+        existing: sign-offs that are there already: they must hold for the very same content.
+        text_digest: of staff's text.
 
     Raises:
-        NotApprovedError: unknown person, wrong role or key, the planner, or a role or person that signed already.
+        NotApprovedError: unknown person, wrong role or key, the planner, a role or person that signed already, or a sign-off
+            under another text.
     """
     role = people.get(person).role
     if any(role == done.role or person == done.person for done in existing):
         raise NotApprovedError("This role or this person has signed already.", "`commons status` shows who is missing.")
-    content = SignedContent.of(measured)
+    content = SignedContent.of(measured, text_digest)
+    for done in existing:
+        verify_signoff(content, people, measured.plan.planner, done)
     signoff = SignOff(person, role, signed_at.astimezone(UTC), sign(private_key, content.to_sign(role)))
     if public_key(private_key) != people.get(person).public_key:
         raise NotApprovedError("The key is not the one that is registered for this person.", "Use the person's own key.")

@@ -198,13 +198,13 @@ def stored_checks(engine: Engine, quarter: Quarter, version: int) -> list[CheckR
         return [CheckResult(row.name, row.passed, row.stops, row.detail) for row in found]
 
 
-def record_signoff(engine: Engine, measured: MeasuredRelease, people: People, signoff: SignOff) -> State:
+def record_signoff(engine: Engine, measured: MeasuredRelease, people: People, signoff: SignOff, text_digest: str = "") -> State:
     """Stores one verified sign-off; the release is `approved` once both roles have signed. The same one again changes nothing.
 
     Raises:
         NotApprovedError: the release is not checked, the sign-off does not hold, or the role or person has signed already.
     """
-    quarter, version, content = measured.quarter, measured.version, SignedContent.of(measured)
+    quarter, version, content = measured.quarter, measured.version, SignedContent.of(measured, text_digest)
     verify_signoff(content, people, measured.plan.planner, signoff)
     try:
         with engine.begin() as connection:

@@ -20,6 +20,7 @@ from schemas.stages import CheckResult, SignOff
 MANIFEST = "MANIFEST.json"
 SUMS = "SHA256SUMS"
 SIGNATURE = "SHA256SUMS.minisig"
+STAFF_TEXT = "brief.md"  # staff's own paragraphs of the brief, as they were signed; where there are any
 _SUM_LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)", re.ASCII)
 
 
@@ -90,9 +91,10 @@ def _same_tables(folder: Path) -> tuple[bool, str]:
     return True, f"{len(tables)} tables are those that were signed."
 
 
-def signed_content(manifest: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> SignedContent:
-    """What the sign-offs of a release must cover, with the digest of the tables as they lie there."""
-    return SignedContent(manifest["quarter"], manifest["version"], manifest["plan_hash"], digest_of(dict(tables)))
+def signed_content(manifest: Mapping[str, Any], tables: Mapping[str, pa.Table], text: bytes | None) -> SignedContent:
+    """What the sign-offs of a release must cover, with the digests of the tables and of staff's text as they lie there."""
+    text_digest = sha256_bytes(text) if text else ""
+    return SignedContent(manifest["quarter"], manifest["version"], manifest["plan_hash"], digest_of(dict(tables)), text_digest)
 
 
 def _signoffs(folder: Path) -> tuple[bool, str]:
@@ -107,7 +109,8 @@ def _signoffs(folder: Path) -> tuple[bool, str]:
     if planner["person"] != manifest["plan"]["planner"]:
         return False, "The planner is not the one of the plan."
     try:
-        verify_signoffs(signed_content(manifest, _tables(folder)), People(people), planner["person"], given)
+        text = (folder / STAFF_TEXT).read_bytes() if (folder / STAFF_TEXT).exists() else None
+        verify_signoffs(signed_content(manifest, _tables(folder), text), People(people), planner["person"], given)
     except CommonsError as error:
         return False, error.message
     return True, f"{len(given)} signatures hold, by different people, none of whom made the plan."

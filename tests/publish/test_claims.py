@@ -130,9 +130,11 @@ def test_more_comparisons_need_more(measured: MeasuredRelease) -> None:
     assert family_z(0.95, 1) == pytest.approx(1.96, abs=0.001) and family_z(0.95, 41) > 3.2
 
 
-def test_a_cell_that_the_plan_does_not_publish_is_our_bug(checker: ClaimChecker) -> None:
+def test_a_cell_that_the_plan_does_not_publish_carries_nothing(checker: ClaimChecker) -> None:
+    nowhere = reply("nothing_of_the_kind")
+    assert checker.objections(replace(VALUE, quantities={"a": nowhere})) == ["a cell is not one that the plan publishes"]
     with pytest.raises(InternalError):
-        checker.objections(replace(VALUE, quantities={"a": reply("nothing_of_the_kind")}))
+        checker.cells.read(nowhere.cell)
 
 
 def _noisy_rate(random: np.random.Generator, rate: float, size: int, noise: float) -> Estimate:

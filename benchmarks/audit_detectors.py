@@ -53,20 +53,20 @@ def moved_rho(before: PreparedDraw, after: PreparedDraw) -> float:
 
 def noise_is_not_as_stated(draw: PreparedDraw, answers: Sequence[Answer]) -> bool:
     """Whether draws are not of the scale that stands in the answer: variance z-test, and chi-square against the exact law."""
-    noises = [pair for answer in answers for pair in _noises(draw, answer)]
-    return bool(variance_z(noises) > norm.isf(_SURE / 2) or fit(noises) < _SURE)
+    drawn = [pair for answer in answers for pair in noises(draw, answer)]
+    return bool(variance_z(drawn) > norm.isf(_SURE / 2) or fit(drawn) < _SURE)
 
 
-def variance_z(noises: Sequence[tuple[Floats, float]]) -> float:
+def variance_z(drawn: Sequence[tuple[Floats, float]]) -> float:
     """By how many deviations the variance, in units of what is stated, is off 1."""
-    drawn = np.concatenate([values / scale for values, scale in noises])
-    return float(abs(np.mean(drawn**2) - 1) / math.sqrt(2 / len(drawn)))
+    noise = np.concatenate([values / scale for values, scale in drawn])
+    return float(abs(np.mean(noise**2) - 1) / math.sqrt(2 / len(noise)))
 
 
-def fit(noises: Sequence[tuple[Floats, float]]) -> float:
+def fit(drawn: Sequence[tuple[Floats, float]]) -> float:
     """p-value of a chi-square test in BINS bins of about equal chance, each of its exact chance at the stated scale."""
     seen, expected = np.zeros(BINS), np.zeros(BINS)
-    for values, scale in noises:
+    for values, scale in drawn:
         edges = np.round(scale * norm.ppf(np.arange(1, BINS) / BINS))
         seen += np.bincount(np.searchsorted(edges, values, side="right"), minlength=BINS)
         expected += len(values) * np.diff(_below(edges, scale), prepend=0.0, append=1.0)
@@ -88,7 +88,7 @@ def discrete_gaussian(scale: float) -> tuple[Floats, Floats]:
     return reach, weights / weights.sum()
 
 
-def _noises(draw: PreparedDraw, answer: Answer) -> list[tuple[Floats, float]]:
+def noises(draw: PreparedDraw, answer: Answer) -> list[tuple[Floats, float]]:
     """What was added to each exact vector, with the scale that the answer states."""
     residuals = {(r.measure, r.keys): r for r in answer.residuals}
     marginals = {(m.measure, m.marginal): m for m in answer.marginals}

@@ -32,8 +32,6 @@ function fillControls() {
   byId("filters").replaceChildren(...view.keys.map((key) => (key in state.pins ? pinControl(table, view, key) : filterControl(table, view, key))));
 }
 
-const placesOf = (table, view, key) => table.keys[key].codes.map((_, place) => place).filter((place) => view.codes[key].includes(place));
-
 function pinControl(table, view, key) {
   const select = made("select", { id: `pin-${key}` });
   options(select, placesOf(table, view, key).map((place) => [place, labelOf(table, key, place)]), state.pins[key]);

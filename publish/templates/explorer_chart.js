@@ -95,7 +95,7 @@ function drawAxis(group, scale, left, x, top, bottom, layout) {
 /** The chart of a model in a width: an `<svg>` whose colours are the page's variables. */
 function drawChart(model, width) {
   const { reading, rows, panels, names } = model, layout = layoutOf(model, width), { stacked, labels, across, gap, plot } = layout;
-  const scale = scaleOf(reading, model.cells, plot < 260 ? 4 : 5);
+  const scale = scaleOf(reading, model.cells, Math.max(2, Math.min(5, Math.floor(plot / 50))));
   const drawing = element("svg", { xmlns: "http://www.w3.org/2000/svg", "font-family": FONT, "aria-hidden": "true" });
   const order = new Map(rows.map((row, n) => [row.place, n]));
   let top = 0, at = 0;

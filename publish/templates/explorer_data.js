@@ -23,9 +23,15 @@ const bestReading = (table, view) =>
 const bestView = (table) =>
   ["share", "value"].map((name) => table.views.findIndex((v) => table.readings.some((r) => r[name] && countDrawn(v, r)))).find((n) => n >= 0) ?? 0;
 
+const placesOf = (table, view, key) => {
+  const found = new Set(view.codes[key]);
+  return table.keys[key].codes.map((_, place) => place).filter((place) => found.has(place));
+};
+
+/** The first code that is worth a look, in the contract's order. */
 function bestPin(table, view, reading, key) {
-  const counts = table.keys[key].codes.map((_, place) => countDrawn(view, reading, (i) => view.codes[key][i] === place));
-  return counts.findIndex((count) => 2 * count >= Math.max(...counts)); // the first that is worth a look, in the contract's order
+  const places = placesOf(table, view, key), counts = places.map((place) => countDrawn(view, reading, (i) => view.codes[key][i] === place));
+  return places[counts.findIndex((count) => 2 * count >= Math.max(...counts))];
 }
 
 /** A state that the table allows, as near to the wanted one as it can be. */
@@ -40,7 +46,7 @@ function allowed(table, wanted) {
   const panels = wanted.panels === "" || others.includes(wanted.panels) ? wanted.panels : usual;
   const pins = {}, kept = {};
   for (const key of view.keys) {
-    const places = table.keys[key].codes.map((_, place) => place).filter((place) => view.codes[key].includes(place));
+    const places = placesOf(table, view, key);
     if (key === rows || key === panels) {
       const few = (wanted.kept?.[key] ?? []).filter((place) => places.includes(place));
       kept[key] = wanted.kept?.[key] ? few : places;
@@ -91,7 +97,7 @@ function reason(table, state, cell) {
   if (cell.drawn || !["ok", "too_noisy"].includes(code)) return [short, code === "ok" ? "" : meaning];
   const none = `no ${plain(reading.value)}`, unknown = table.keys[view.of]?.open.includes(view.codes[view.of][cell.i]);
   if (reading.value !== "rate") return [none, `there is none here: ${reading.description}`];
-  if (unknown) return [`${none}: outcome not known`, "rates are shares of what is known"];
+  if (unknown) return [`${none}: not known`, "rates are shares of what is known"];
   return [`${none}: too noisy`, "the denominator is too noisy for a share, or would give withheld numbers away"];
 }
 

@@ -1,25 +1,62 @@
 """Commands of a reader: SQL over the releases, and verifying one."""
 
+import csv as csv_format
+import sys
+from decimal import Decimal
 from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from cli.output import Json, print_json, print_table
 from cli.pool import DEFAULT_ROOT, Root, print_checks
-from schemas.errors import ExitCode
+from schemas.errors import ExitCode, UsageError
+
+Csv = Annotated[bool, Parameter(name="--csv", negative="", help="Print CSV for spreadsheets.")]
+AsOf = Annotated[str, Parameter(name="--as-of", help="A release: tables are what they were when it came out.")]
 
 
-def query(sql: str, *, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
-    """Run DuckDB SQL over the published tables: each is a view of that name over the latest release of every quarter.
+def query(sql: str, *, root: Root = DEFAULT_ROOT, as_of: AsOf = "", json: Json = False, csv: Csv = False) -> int:
+    """Answer a question in SQL (DuckDB) over all published releases, with the macros that carry the noise.
 
-    Example: `commons query "from risk_profile limit 5" --root pool`
+    Each table is a view of that name over the latest release of every quarter. docs/guides/questions.md has ten questions.
+
+    Examples: `commons query "from risk_profile limit 5" --root pool`,
+    `commons query "from sum_of('risk_profile', imminence = 'imminent')" --csv`
     """
     from flows.querying import run_query
 
-    columns, rows = run_query(root.resolve() / "releases", sql)
+    if json and csv:
+        raise UsageError("Give one of --json and --csv.")
+    columns, rows = run_query(root.resolve() / "releases", sql, as_of)
     if json:
-        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        if len(set(columns)) < len(columns):
+            raise UsageError("Two columns of the answer have one name.", "Name them with AS, or take --csv.")
+        print_json([dict(zip(columns, map(_plain, row), strict=True)) for row in rows])
+    elif csv:
+        _print_csv(columns, rows)
     else:
         print_table("", columns, rows)
     return ExitCode.DONE
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: what JSON does not know is a text."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if value is None or isinstance(value, bool | float | str) or (isinstance(value, int) and abs(value) < 2**53):
+        return value
+    return str(value)
+
+
+def _print_csv(columns: list[str], rows: list[tuple[object, ...]]) -> None:
+    writer = csv_format.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(["" if value is None else value for value in row] for row in rows)
 
 
 def verify(folder: Path, *, json: Json = False) -> int:

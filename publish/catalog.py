@@ -1,15 +1,22 @@
-"""`catalog.json`: the releases there are and the latest of each quarter, made anew from their manifests and swapped at once."""
+"""`catalog.json` (the releases there are and the latest of each quarter) and `views.sql` over all of them.
+
+Both are made anew from the manifests, and each is swapped at once.
+"""
 
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
+from publish.views import catalog_views_sql
 from schemas.canonical import sha256_bytes
 from schemas.errors import InternalError
 from schemas.periods import Quarter
 
 CATALOG = "catalog.json"
+VIEWS = "views.sql"
 
 
 def write_synced(path: Path, data: bytes) -> None:
@@ -40,10 +47,14 @@ def _entry(manifest_path: Path, root: Path) -> dict[str, Any]:
         manifest = json.loads(data)
         names = ("release", "quarter", "version", "schema_version", "synthetic", "reason")
         told = {name: manifest[name] for name in names}
-    except (ValueError, KeyError, TypeError):
+        told["approved_at"] = max(signoff["signed_at"] for signoff in manifest["signoffs"])
+        # What the views are made from, so that a catalogue alone tells them.
+        told["tables"] = {name: pq.read_schema(manifest_path.parent / e["path"]).names for name, e in manifest["tables"].items()}
+        told |= {name: manifest["plan"]["parameters"][name] for name in ("confidence", "too_noisy_ratio")}
+    except (OSError, ValueError, KeyError, TypeError):
         told = {}
     if not told:
-        raise InternalError("A release folder has a manifest that cannot be read.", "Run `commons verify` on it.")
+        raise InternalError("A release folder cannot be read.", "Run `commons verify` on it.")
     return {**told, "path": manifest_path.parent.relative_to(root).as_posix(), "manifest_sha256": sha256_bytes(data)}
 
 
@@ -61,8 +72,13 @@ def earlier_releases(root: Path, quarter: Quarter) -> tuple[str, ...]:
 
 
 def write_catalog(root: Path) -> None:
-    """Makes the catalogue anew and swaps it in one step: a reader sees the old one or the new one, whole."""
-    temporary = root / f".{CATALOG}.partial"
-    write_synced(temporary, json_bytes(build_catalog(root)))
-    temporary.replace(root / CATALOG)
+    """Makes the catalogue and the views anew and swaps each in one step: a reader sees the old one or the new one, whole.
+
+    The views go first: they name folders that are there and never change, so that they are right beside either catalogue.
+    """
+    catalog = build_catalog(root)
+    for name, data in ((VIEWS, catalog_views_sql(catalog).encode()), (CATALOG, json_bytes(catalog))):
+        temporary = root / f".{name}.partial"
+        write_synced(temporary, data)
+        temporary.replace(root / name)
     sync_folder(root)

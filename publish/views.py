@@ -1,7 +1,6 @@
 """`views.sql`: DuckDB views over the Parquet files of releases, and macros that carry the noise. Nothing of ours is needed to run it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
@@ -9,7 +8,6 @@ from publish.content import ordered_tables, release_id
 from publish.parquet import SYNTHETIC_NOTICE
 from publish.templating import render
 from schemas.keys import ALL, KEYS
-from schemas.parameters import PrivacyParameters
 from schemas.stages import MeasuredRelease
 from schemas.tables import COVARIANCE, TABLES, columns
 
@@ -40,30 +38,30 @@ def views_sql(measured: MeasuredRelease) -> str:
             told = f"{column.description} [{column.unit}]" if column.unit else column.description
             lines.append(f"COMMENT ON COLUMN {name}.{column.name} IS {quoted(told)};")
         lines += [*cells_view(name, [column.name for column in declared]), ""]
-    return "\n".join(lines) + "\n" + macros_sql(plan.privacy, names)
+    return "\n".join(lines) + "\n" + macros_sql(plan.privacy.confidence, plan.privacy.too_noisy_ratio, names)
 
 
-def macros_sql(privacy: PrivacyParameters, tables: Sequence[str]) -> str:
-    """The macros, with the confidence and the noise ratio of a release; those that need `noise_covariance` where there is one."""
-    shown = _scalar_macros(privacy)
+def macros_sql(confidence: float, ratio: float, tables: Sequence[str]) -> str:
+    """The macros, for intervals of a confidence; a sum below `ratio` deviations of its noise is too noisy to stand alone.
+
+    Those that need `noise_covariance` are left out where `tables` has none.
+    """
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    shown = _scalar_macros(z)
     if COVARIANCE not in tables:
         return shown
     return shown + render(
         "macros.sql.j2",
         all=ALL,
-        z=repr(_z(privacy)),
-        ratio=repr(privacy.too_noisy_ratio),
-        confidence=f"{100 * privacy.confidence:.4g}",
+        z=repr(z),
+        ratio=repr(ratio),
+        confidence=f"{100 * confidence:.4g}",
         pairs=[(i, j) for i in range(1, 5) for j in range(i, 5)],
         crossed=[(1, 3), (1, 4), (2, 3), (2, 4)],
     )
 
 
-def _z(privacy: PrivacyParameters) -> float:
-    return NormalDist().inv_cdf((1 + privacy.confidence) / 2)
-
-
-def _scalar_macros(privacy: PrivacyParameters) -> str:
+def _scalar_macros(z: float) -> str:
     return f"""\
 -- A number as text, with its interval: SELECT with_interval(estimate, ci_low, ci_high) FROM risk_profile;
 CREATE OR REPLACE MACRO with_interval(value, low, high) AS
@@ -73,7 +71,7 @@ CREATE OR REPLACE MACRO rate_with_interval(value, low, high) AS
   CASE WHEN value IS NULL THEN NULL ELSE printf('%.1f %% (%.1f to %.1f)', 100 * value, 100 * low, 100 * high) END;
 -- Interval of the privacy noise alone, without sampling: what is known of this pool, not of other conversations.
 CREATE OR REPLACE MACRO noise_interval(value, noise_stddev) AS
-  struct_pack(low := value - {_z(privacy):.6f} * noise_stddev, high := value + {_z(privacy):.6f} * noise_stddev);
+  struct_pack(low := value - {z:.6f} * noise_stddev, high := value + {z:.6f} * noise_stddev);
 
 """
 
@@ -112,18 +110,14 @@ def _listed(entries: Iterator[str]) -> str:
     return f"CASE WHEN {joined} = '' THEN []::VARCHAR[] ELSE string_split({joined}, ',') END"
 
 
-def catalog_views_sql(
-    catalog: Mapping[str, Any], names_of: Mapping[str, Mapping[str, Sequence[str]]], privacy: PrivacyParameters, prefix: str = ""
-) -> str:
+def catalog_views_sql(catalog: Mapping[str, Any], prefix: str = "") -> str:
     """SQL for DuckDB over all releases, to be run in the folder of the releases.
 
     Every table is a view over the latest version of each quarter; after `SET VARIABLE as_of = '2026Q3/v1'` it is what was
     the latest when that release came out, for the macros too. `as_of(table, release)` tells the same of one table.
 
     Args:
-        catalog: `publish.catalog.build_catalog`.
-        names_of: for each release its tables with the names of their columns.
-        privacy: of the latest release, for its confidence.
+        catalog: what `catalog.json` holds, of one release at least.
         prefix: what stands before each path, with its slash.
     """
     entries = sorted(catalog["releases"], key=lambda e: (e["approved_at"], e["quarter"], e["version"]))
@@ -139,21 +133,19 @@ def catalog_views_sql(
         f"CREATE OR REPLACE VIEW releases AS SELECT * FROM (VALUES\n{rows}\n) AS r(place, release, quarter, version, approved_at, schema_version, synthetic, reason);",
         render("as_of.sql.j2"),
     ]
-    tables = [name for name in TABLES if any(name in found for found in names_of.values())]
-    tables += sorted({name for found in names_of.values() for name in found} - set(tables))
+    there = {name for entry in entries for name in entry["tables"]}
+    tables = [*(name for name in TABLES if name in there), *sorted(there - set(TABLES))]
     for table in tables:
-        of_releases = [(e, names_of[e["release"]][table]) for e in entries if table in names_of[e["release"]]]
-        names = list(dict.fromkeys(name for _, found in reversed(of_releases) for name in found))
+        of_releases = [e for e in entries if table in e["tables"]]
+        names = list(dict.fromkeys(name for entry in reversed(of_releases) for name in entry["tables"][table]))
         lines += [*_versions_view(table, names, of_releases, prefix), *cells_view(table, names), ""]
-    return "\n".join(lines) + "\n" + macros_sql(privacy, tables)
+    return "\n".join(lines) + "\n" + macros_sql(entries[-1]["confidence"], entries[-1]["too_noisy_ratio"], tables)
 
 
-def _versions_view(
-    table: str, names: Sequence[str], releases: Sequence[tuple[Mapping[str, Any], Sequence[str]]], prefix: str
-) -> Iterator[str]:
+def _versions_view(table: str, names: Sequence[str], releases: Sequence[Mapping[str, Any]], prefix: str) -> Iterator[str]:
     # A key that an earlier release did not have was summed over in it.
     shown = ", ".join(f"coalesce({name}, {quoted(ALL)}) AS {name}" if name in KEYS else f'"{name}"' for name in names)
-    paths = [(entry["release"], f"{prefix}{entry['path']}/{data_path(table)}") for entry, _ in releases]
+    paths = [(entry["release"], f"{prefix}{entry['path']}/{data_path(table)}") for entry in releases]
     parts = "\n  UNION ALL BY NAME\n".join(
         f"  SELECT {quoted(release)} AS release, * FROM read_parquet({quoted(path)})" for release, path in paths
     )
@@ -161,10 +153,3 @@ def _versions_view(
     yield f"CREATE OR REPLACE VIEW {table} AS SELECT * EXCLUDE (release) FROM _versions_of_{table} WHERE release IN (SELECT release FROM current_releases);"
     if table in TABLES:
         yield f"COMMENT ON VIEW {table} IS {quoted(f'{TABLES[table].title}. One row: {TABLES[table].row}.')};"
-
-
-def names_in(folder: Path, manifest: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Tables of a release folder with the names of their columns, in order."""
-    import pyarrow.parquet as pq
-
-    return {name: pq.read_schema(folder / entry["path"]).names for name, entry in manifest["tables"].items()}

@@ -21,6 +21,7 @@ from schemas.plan import Measure, Names, RegisteredPlan
 from schemas.stages import NoisyTable
 from schemas.tables import COVARIANCE, TABLES, Status, columns, key_columns
 
+_CURVE_KEYS: Names = ("ending", "depth_band")
 _SAFE = 2.0  # deviations by which the sampling factor is taken too large, and that it must be told from 0 by
 
 
@@ -126,7 +127,7 @@ def tabulate(answer: Answer, plan: RegisteredPlan) -> tuple[NoisyTable, ...]:
         noisy = _NoisyMeasure.of(measure, plan, answer)
         covariance.extend(_covariance(noisy))
         cells = {marginal: list(_cells(noisy, marginal)) for marginal in measure.marginals}
-        _withhold_what_gives_others_away(cells)
+        _withhold_what_gives_others_away(cells, _CURVE_KEYS if TABLES[measure.table].has_curve else ())
         for marginal, own in cells.items():
             rows[measure.table].extend(_rows(noisy, marginal, own))
     return tuple(_table(name, listed, plan) for name, listed in {**rows, COVARIANCE: covariance}.items())
@@ -170,18 +171,22 @@ def _cells(noisy: _NoisyMeasure, marginal: Names) -> Iterator[_Cell]:
         yield _Cell(dict(zip(marginal, cell, strict=True)), status, estimate, rules)
 
 
-def _withhold_what_gives_others_away(cells: dict[Names, list[_Cell]]) -> None:
+def _withhold_what_gives_others_away(cells: dict[Names, list[_Cell]], curve: Names) -> None:
     """Marginals agree, so what one withholds another may give away as the rest of a sum: that rest must keep the rules too.
 
     Where it does not, the smallest further cell with which it does is withheld as well, until nothing changes. In place.
+    A curve over the keys `curve` gives their sum away, so for it the same is done: one small cell costs another, not the curve.
     """
     changed = True
     while changed:
         changed = False
         for marginal, own in cells.items():
-            others = (tuple(key for key in marginal if key in other) for other in cells if other != marginal)
+            others = [tuple(key for key in marginal if key in other) for other in cells if other != marginal]
             for line in (line for shared in dict.fromkeys(others) for line in _lines(own, shared)):
-                changed |= _complete(own, line)
+                changed |= _complete(own, sorted(line, key=lambda place: own[place].estimate))
+            if curve:
+                for line in _lines(own, tuple(key for key in marginal if key not in curve)):
+                    changed |= _complete(own, _least_of_a_curve(own, line))
 
 
 def _lines(cells: list[_Cell], keys: Names) -> list[list[int]]:
@@ -192,10 +197,16 @@ def _lines(cells: list[_Cell], keys: Names) -> list[list[int]]:
     return list(found.values())
 
 
+def _least_of_a_curve(cells: list[_Cell], line: list[int]) -> list[int]:
+    """Places in the order in which withholding them costs a curve least: depths that lack a cell already, then the deepest."""
+    lacking = {cells[place].keys["depth_band"] for place in line if cells[place].status is Status.TOO_FEW_COMPANIES}
+    return sorted(line, key=lambda place: (cells[place].keys["depth_band"] not in lacking, -place))
+
+
 def _complete(cells: list[_Cell], line: list[int]) -> bool:
-    """Withholds one more cell of a line whose withheld cells do not keep the rules as a sum. Whether it did."""
+    """Withholds one more cell of a line whose withheld cells do not keep the rules as a sum: the first that helps. Whether it did."""
     withheld = [cells[place].rules for place in line if cells[place].status is Status.TOO_FEW_COMPANIES]
-    open_places = sorted((place for place in line if cells[place].published), key=lambda place: cells[place].estimate)
+    open_places = [place for place in line if cells[place].published]
     if not withheld or not open_places or _CompanyRules.hold(withheld):
         return False
     enough = (place for place in open_places if _CompanyRules.hold([*withheld, cells[place].rules]))
@@ -262,7 +273,7 @@ def _rates(noisy: _NoisyMeasure, marginal: Names, cells: list[_Cell], key: str) 
 
 def _curves(noisy: _NoisyMeasure, marginal: Names, cells: list[_Cell]) -> _Shares:
     """Survival curves of each line of cells, which differ in depth and ending only."""
-    over = ("ending", "depth_band")
+    over = _CURVE_KEYS
     covariance, sampling = noisy.workload.covariance(marginal, over, noisy.scales), noisy.sampling(marginal)
     z, found = z_value(noisy.plan.privacy.confidence), _Shares()
     for line in _lines(cells, tuple(name for name in marginal if name not in over)):

@@ -19,6 +19,7 @@ from aggregate.workload import Residual, Workload
 from sample_data.generate import SimulatedQuarter, generate
 from sample_data.parameters import SimulationParameters
 from schemas.codes import OPEN_OUTCOMES
+from schemas.keys import DEPTH_BANDS
 from schemas.plan import Event, Measure, Names, RegisteredPlan
 from schemas.tables import COVARIANCE, Status
 
@@ -125,8 +126,50 @@ def test_no_withheld_cell_follows_from_a_sum_that_another_marginal_publishes(mon
     withheld = [row for row in replies() if row["status"] == Status.TOO_FEW_COMPANIES]
     assert not derived(replies(), names)
     assert len(withheld) == 2 and {row["outcome"] for row in withheld} == {"silent"}
-    monkeypatch.setattr("aggregate.tabulation._withhold_what_gives_others_away", lambda cells: None)
+    monkeypatch.setattr("aggregate.tabulation._withhold_what_gives_others_away", lambda cells, curve: None)
     assert derived(replies(), names) == {("coping_skill", "silent")}
+
+
+def curve_with_few(few: int) -> list[dict[str, Any]]:
+    """Rows of the survival table where one cell, the `few`-th, has too few companies."""
+    plan = registered()
+    answer = flat_answer(plan, 500, 100, -100)
+    own = next(m for m in answer.marginals if m.marginal == ("depth_band", "ending"))
+    outside = tuple(0 if place == few else value for place, value in enumerate(own.outside))
+    broken = replace(answer, marginals=tuple(replace(m, outside=outside) if m is own else m for m in answer.marginals))
+    return next(t for t in tabulate(broken, plan) if t.name == "depth_survival").rows.to_pylist()
+
+
+def derived_from_curve(rows: list[dict[str, Any]]) -> int:
+    """The attack: those at risk are `ended` over `hazard`, and what is missing follows where it is one cell of them."""
+    depths = [band for band, _ in DEPTH_BANDS]
+    at_risk = {r["depth_band"]: r["estimate"] / r["hazard"] for r in rows if r["hazard"]}
+    found = 0
+    for place, band in enumerate(depths):
+        later = [r for r in rows if depths.index(r["depth_band"]) >= place]
+        beyond = [r for r in later if r["depth_band"] in depths[place + 1 :]]
+        here = [r for r in later if r not in beyond]
+        known_beyond = place + 1 < len(depths) and depths[place + 1] in at_risk
+        for group in ([later] if band in at_risk else []) + ([here] if band in at_risk and known_beyond else []):
+            found += sum(r["estimate"] is None for r in group) == 1
+    return found
+
+
+@pytest.mark.parametrize("few", range(2 * len(DEPTH_BANDS)))  # cells go by depth, those that ended first
+def test_no_withheld_cell_follows_from_a_curve(few: int) -> None:
+    rows = curve_with_few(few)
+    assert not derived_from_curve(rows)
+    assert [row["depth_band"] for row in rows if row["status"] == Status.TOO_FEW_COMPANIES] == [DEPTH_BANDS[few // 2][0]] * 2
+    shares = [row for row in rows if row["hazard"] is not None]
+    assert all(
+        row["ending"] == "ended" and row["surviving_ci_low"] <= row["surviving"] <= row["surviving_ci_high"] for row in shares
+    )
+
+
+def test_without_the_rule_a_curve_gives_a_withheld_cell_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aggregate.tabulation._withhold_what_gives_others_away", lambda cells, curve: None)
+    monkeypatch.setattr("aggregate.tabulation._told", len)
+    assert derived_from_curve(curve_with_few(2 * len(DEPTH_BANDS) - 1))
 
 
 def test_what_is_not_collected_is_said_and_costs_nothing(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ def build_app(listed: bool = False) -> App:
     for group, module, names in (
         ("Company", "cli.joining", ("init", "keygen")),
         ("Company", "cli.company", ("export", "prepare", "validate", "withdraw", "scrub")),
-        ("Pool", "cli.pool", ("ingest", "plan", "measure", "check", "approve", "publish")),
+        ("Pool", "cli.pool", ("ingest", "plan", "measure", "check")),
+        ("Pool", "cli.releasing", ("brief", "approve", "publish")),
         ("Pool", "cli.budget", ("budget", "migrate")),
         ("Pool", "cli.keeping", ("purge", "protect", "shifts")),
         ("Company and pool", "cli.transport", ("submit", "status")),

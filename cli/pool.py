@@ -1,4 +1,4 @@
-"""Commands of the pool: take in, plan, measure, check, approve, publish."""
+"""Commands of the pool: take in, plan, measure, check."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +9,6 @@ from cli.output import Json, print_json, print_table, progress, quarter_of, say
 from schemas.errors import ExitCode, UsageError
 
 Root = Annotated[Path, Parameter(name="--root", env_var="COMMONS_ROOT", help="The pool's root folder.")]
-KeyFile = Annotated[Path, Parameter(name="--key", help="Your private key file.")]
 DEFAULT_ROOT = Path("pool")
 
 
@@ -19,7 +18,8 @@ def _pool(root: Path) -> Any:
     return Pool(root.resolve())
 
 
-def _run_release(root: Path, quarter: str, until: str) -> dict[str, Any]:
+def run_release(root: Path, quarter: str, until: str, wait: bool = False) -> dict[str, Any]:
+    """Runs the release flow of a quarter up to a stage and returns what its stages told."""
     from flows.prefect_home import prepare
 
     prepare(root)
@@ -27,7 +27,7 @@ def _run_release(root: Path, quarter: str, until: str) -> dict[str, Any]:
     from flows.runs import run_flow
 
     with progress():
-        return run_flow(release, str(root.resolve()), str(quarter_of(quarter)), until)
+        return run_flow(release, str(root.resolve()), str(quarter_of(quarter)), until, wait)
 
 
 def ingest(*, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
@@ -166,7 +166,7 @@ def measure(quarter: str, *, root: Root = DEFAULT_ROOT, json: Json = False) -> i
 
     Example: `commons measure 2026Q1 --root pool`
     """
-    result = _run_release(root, quarter, "measure")["measure"]
+    result = run_release(root, quarter, "measure")["measure"]
     if json:
         print_json(result)
     else:
@@ -179,7 +179,7 @@ def check(quarter: str, *, root: Root = DEFAULT_ROOT, json: Json = False) -> int
 
     Example: `commons check 2026Q1 --root pool`
     """
-    _run_release(root, quarter, "check")
+    run_release(root, quarter, "check")
     from flows.release_steps import stored_results
 
     results = stored_results(_pool(root), quarter_of(quarter))
@@ -197,39 +197,6 @@ def print_checks(results: Any, json: bool) -> None:
         print_table("", ("check", "result", "detail"), rows)
 
 
-def approve(quarter: str, *, key: KeyFile, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
-    """Sign a checked release with your key, in the role that the registry gives you.
-
-    Example: `commons approve 2026Q1 --key keys/privacy.key`
-    """
-    from flows.release_steps import approve_release
-    from publish.signoff import missing_roles
-
-    signed = approve_release(_pool(root), quarter_of(quarter), key)
-    missing = missing_roles(signed)
-    if json:
-        print_json({"signed": [{"person": s.person, "role": s.role} for s in signed], "missing": list(missing)})
-    else:
-        say("signed: " + ", ".join(f"{s.person} ({s.role})" for s in signed))
-        say("missing: " + ", ".join(missing) if missing else "approved: `commons publish` writes the release.")
-    return ExitCode.DONE
-
-
-def publish(quarter: str, *, root: Root = DEFAULT_ROOT, json: Json = False) -> int:
-    """Write the release of an approved quarter. Again: the same folder, unchanged.
-
-    Example: `commons publish 2026Q1 --root pool`
-    """
-    result = _run_release(root, quarter, "publish")["publish"]
-    if json:
-        print_json(result)
-    else:
-        say(f"published: {result['folder']}")
-        for reason in result["skipped"]:
-            say(reason)
-    return ExitCode.DONE
-
-
 def pool_keys(root: Path, json: bool) -> int:
     """The keys that every company needs, as `commons.toml` has them; and the folders of local drops are there from now on."""
     from flows.drops import make_local_drops, public_keys
@@ -245,43 +212,3 @@ def pool_keys(root: Path, json: bool) -> int:
         for name, key in keys.items():
             say(f'{name} = "{key}"')
     return ExitCode.DONE
-
-
-def pool_status(root: Path, json: bool) -> int:
-    """The operator's form of `commons status`."""
-    from flows.status import pool_status as found_status
-
-    found = found_status(_pool(root))
-    if json:
-        print_json(found)
-        return ExitCode.DONE
-    waiting = [{"company": company, "submissions": number} for company, number in found["waiting"].items() if number]
-    shown = [
-        ("Submissions", found["submissions"]),
-        ("Refused", found["refused"]),
-        ("Waiting in the drops", waiting),
-        ("Exports that did not come", found["missed"]),
-        ("Purged", found["purged"]),
-        ("Releases", found["releases"]),
-    ]
-    for title, rows in shown:
-        if rows:
-            print_table(title, tuple(rows[0]), (tuple(row.values()) for row in rows))
-    if not any(rows for _, rows in shown):
-        say("Nothing has come in yet.")
-    if found["scrub"]:
-        _print_scrub(found["scrub"])
-    if found["not_enforced"]:
-        say("THIS HOST DOES NOT ENFORCE, where hostile files are read: " + ", ".join(found["not_enforced"]) + ".")
-    return ExitCode.DONE
-
-
-def _print_scrub(reports: list[dict[str, Any]]) -> None:
-    columns = ("quarter", "company", "turns", "masked", "withheld", "in languages read", "canaries caught")
-    rows = []
-    for each in reports:
-        recall = each["canary_recall"]
-        caught = f"{each['canaries_caught']} of {each['canaries']} ({recall['ci_low']:.4f} to {recall['ci_high']:.4f})"
-        shares = [f"{each['withheld_share']:.2%}", f"{each['language_coverage']:.2%}"]
-        rows.append([each["quarter"], each["company"], each["turns"], sum(each["counts"].values()), *shares, caught])
-    print_table("Scrub", columns, rows)

@@ -150,7 +150,8 @@ def status(
     if root is None and Path("pool").is_dir():
         root = Path("pool")
     if root is not None:
-        from cli.pool import pool_keys, pool_status
+        from cli.pool import pool_keys
+        from cli.screen import pool_status
 
         return pool_keys(root, json) if keys else pool_status(root, json)
     if find_company_settings(Path.cwd()) is None:

@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from flows.briefs import measured_release
 from flows.drops import drop_of, make_local_drops, public_keys, waiting
 from flows.intake import intake
 from flows.pool import Pool
 from flows.progress import tell
 from flows.querying import run_query
 from flows.release import release
-from flows.release_steps import approve_release, make_plan, measured_release
+from flows.release_steps import approve_release, make_plan
 from flows.runs import run_flow
 from flows.scrubbing import pending_parts
 from intake.manifest_checks import read_manifest

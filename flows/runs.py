@@ -9,7 +9,7 @@ from flows.pool import Pool
 from schemas.errors import CommonsError, InternalError
 
 
-def run_flow(flow: Callable[..., Any], *arguments: str) -> dict[str, Any]:
+def run_flow(flow: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
     """Runs a flow in this process (on the configured server, or an ephemeral one) and returns its result.
 
     Raises the CommonsError that a task ended with, or InternalError with the error type's name only.

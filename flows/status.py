@@ -7,6 +7,7 @@ from typing import Any
 from flows.drops import waiting_by_company
 from flows.pool import Pool
 from flows.purging import purges
+from flows.quarters import quarters
 from flows.scrub_reports import scrub_overview
 from flows.scrubbing import parts
 from intake.registry import missed
@@ -29,6 +30,7 @@ def pool_status(pool: Pool) -> dict[str, Any]:
         "refused": _refused(pool),
         "purged": purges(pool),
         "releases": _releases(pool),
+        "quarters": quarters(pool),
         "not_enforced": [name for name, held in enforced_limits().items() if not held],
     }
 

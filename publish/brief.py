@@ -130,7 +130,7 @@ def _charts(cells: ReleaseCells) -> dict[str, Chart]:
     }
 
 
-def _statuses(cells: ReleaseCells) -> list[dict[str, Any]]:
+def cells_by_status(cells: ReleaseCells) -> list[dict[str, int | str]]:
     """Cells by status: of each table, and of all in the end."""
     counts = {TABLES[name].title: Counter(table.columns["status"]) for name, table in cells.tables.items()}
     counts["All tables"] = sum(counts.values(), Counter())
@@ -225,7 +225,7 @@ def render_brief(
         findings=findings,
         family=family_size(cells),
         supported=sum(bool(finding.claim.asserts) for finding in findings),
-        statuses=_statuses(cells),
+        statuses=cells_by_status(cells),
         listing=_listing(cells),
     )
     return Brief(html, tuple(findings), len(text.claims))

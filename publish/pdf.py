@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from schemas.errors import InternalError
 
@@ -48,16 +49,30 @@ def render_pdf(html: str, moment: datetime) -> Pdf:
     Raises:
         InternalError: the page refers to something outside it; nothing is ever fetched.
     """
+    with _fixed_clock(moment):
+        document = _laid_out(html)
+        return Pdf(None, SKIPPED) if document is None else Pdf(bytes(document.write_pdf(pdf_variant="pdf/ua-1")))
+
+
+def reading_pages(html: str) -> int | None:
+    """Over how many pages a brief runs before its appendix; None where a library of the system is missing."""
+    document = _laid_out(html)
+    if document is None:
+        return None
+    return next((number for number, page in enumerate(document.pages) if "appendix" in page.anchors), len(document.pages))
+
+
+def _laid_out(html: str) -> Any:
+    """A page of ours laid out on paper; None where a library of the system is missing."""
     try:
         import weasyprint  # type: ignore[import-untyped]
         from weasyprint.urls import FatalURLFetchingError, URLFetcher  # type: ignore[import-untyped]
     except (ImportError, OSError):
-        return Pdf(None, SKIPPED)
+        return None
 
     nothing = URLFetcher(allowed_protocols=(), fail_on_errors=True)
     try:
-        with _fixed_clock(moment):
-            return Pdf(bytes(weasyprint.HTML(string=html, url_fetcher=nothing).write_pdf(pdf_variant="pdf/ua-1")))
+        return weasyprint.HTML(string=html, url_fetcher=nothing).render(pdf_variant="pdf/ua-1")
     except FatalURLFetchingError:
         pass
     raise InternalError("A page of the release refers to something outside it.")

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,28 @@ from publish.brief import render_brief
 from publish.card import data_card
 from publish.catalog import earlier_releases, json_bytes, sync_folder, write_catalog, write_synced
 from publish.content import digest_of, release_id, release_rows
+from publish.croissant import croissant
+from publish.datapackage import data_package
 from publish.explorer import render_explorer
+from publish.minisign import public_key_text, signature_text
 from publish.parquet import SYNTHETIC_NOTICE, parquet_bytes
 from publish.pdf import render_pdf
 from publish.signoff import People, SignedContent, signoff_entry, verify_signoffs
 from publish.staff_text import StaffText
 from publish.store import require_checks
-from publish.verify import MANIFEST, STAFF_TEXT, SUMS, manifest_of, verify_release
+from publish.verify import MANIFEST, SIGNATURE, STAFF_TEXT, SUMS, manifest_of, verify_release
 from publish.views import data_path, views_sql
 from schemas.canonical import sha256_bytes
 from schemas.errors import InternalError
-from schemas.signing import encode_key
+from schemas.signing import encode_key, public_key
 from schemas.stages import CheckResult, MeasuredRelease, Release, SignOff
 from schemas.tables import SCHEMA_VERSION
 
 Helpline = Mapping[str, str]
 """One help line: `region`, `name`, `contact`."""
+
+PUBLIC_KEY = "minisign.pub"
+"""Beside the catalogue: the key under which releases are signed, for minisign."""
 
 # What makes a release this one and no other. Code version and rendered pages are not in it: a published release stays as
 # it was written, also when newer code asks for it again.
@@ -41,6 +48,7 @@ class _Draft:
     checks: tuple[CheckResult, ...]
     signoffs: tuple[SignOff, ...]
     people: People
+    signing_key: bytes = field(repr=False)
     code_version: str
     helplines: tuple[Helpline, ...]
     earlier: tuple[str, ...]
@@ -66,6 +74,7 @@ def _facts(draft: _Draft) -> dict[str, Any]:
         "contributors": plan.contributors,
         "plan_hash": plan.hash,
         "plan": plan.model_dump(mode="json"),
+        "release_key": encode_key(public_key(draft.signing_key)),
         "planner": {"person": planner.id, "public_key": encode_key(planner.public_key)},
         "spend": {
             "rho": spend.rho,
@@ -88,8 +97,9 @@ def _facts(draft: _Draft) -> dict[str, Any]:
 
 def _pages(draft: _Draft) -> tuple[dict[str, bytes], dict[str, str]]:
     """The files that people read, and what was skipped, with the reason."""
+    approved = max(signoff.signed_at for signoff in draft.signoffs)
     brief = render_brief(draft.measured, helplines=draft.helplines, earlier=draft.earlier, text=draft.text)
-    pdf = render_pdf(brief.html, max(signoff.signed_at for signoff in draft.signoffs))
+    pdf = render_pdf(brief.html, approved)
     files = {
         "README.md": data_card(draft.measured, draft.code_version, draft.canary_recall).encode(),
         "views.sql": views_sql(draft.measured).encode(),
@@ -107,6 +117,7 @@ def release_files(draft: _Draft, facts: Mapping[str, Any]) -> dict[str, bytes]:
     """Every file of a release by its path in the folder."""
     rows = release_rows(draft.measured)
     files = {data_path(name): parquet_bytes(name, table, draft.measured) for name, table in rows.items()}
+    files |= _descriptions(draft, files)
     pages, skipped = _pages(draft)
     files |= pages
     listed = [{"path": path, "sha256": sha256_bytes(data), "bytes": len(data)} for path, data in sorted(files.items())]
@@ -114,7 +125,20 @@ def release_files(draft: _Draft, facts: Mapping[str, Any]) -> dict[str, bytes]:
     sums = "".join(f"{sha256_bytes(data)}  {path}\n" for path, data in sorted(files.items()))
     notice = f"# {SYNTHETIC_NOTICE}\n" if draft.measured.plan.synthetic else ""
     files[SUMS] = (notice + sums).encode()
+    release, key = release_id(draft.measured.quarter, draft.measured.version), draft.signing_key
+    synthetic = " (synthetic)" if draft.measured.plan.synthetic else ""
+    files[SIGNATURE] = signature_text(key, public_key(key), files[SUMS], f"Incident Commons {release}{synthetic}").encode()
     return files
+
+
+def _descriptions(draft: _Draft, data: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The tables as other people's tools describe them."""
+    created = max(signoff.signed_at for signoff in draft.signoffs).astimezone(UTC).isoformat(timespec="seconds")
+    hashes, sizes = {p: sha256_bytes(d) for p, d in data.items()}, {p: len(d) for p, d in data.items()}
+    return {
+        "datapackage.json": json_bytes(data_package(draft.measured, hashes, created)),
+        "croissant.json": json_bytes(croissant(draft.measured, hashes, sizes, created)),
+    }
 
 
 @contextmanager
@@ -160,6 +184,7 @@ def write_release(
     people: People,
     folder_root: Path,
     *,
+    signing_key: bytes,
     code_version: str,
     helplines: Sequence[Helpline] = (),
     canary_recall: Mapping[str, float] | None = None,
@@ -176,6 +201,7 @@ def write_release(
         signoffs: both sign-offs; each is verified again here.
         people: the registry that the sign-offs are verified against; public keys of signers go into the manifest.
         folder_root: the folder `releases/`.
+        signing_key: 32 raw bytes, under which `SHA256SUMS` is signed; its public key goes beside the catalogue, for minisign.
         code_version: of the code that writes.
         helplines: help lines for the brief, each with `region`, `name`, `contact`.
         canary_recall: share of planted canaries that the scrub caught, by kind.
@@ -194,6 +220,7 @@ def write_release(
         tuple(checks),
         tuple(signoffs),
         people,
+        signing_key,
         code_version,
         tuple(helplines),
         earlier_releases(folder_root, measured.quarter),
@@ -209,5 +236,6 @@ def write_release(
             folder.parent.mkdir(parents=True, exist_ok=True)
             _write_whole(folder, release_files(draft, facts))
         manifest = _as_written(folder, facts)
+        write_synced(folder_root / PUBLIC_KEY, public_key_text(public_key(signing_key)).encode())
         write_catalog(folder_root)
     return Release(measured.quarter, measured.version, folder, manifest)

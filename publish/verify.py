@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from publish.content import digest_of
+from publish.minisign import trusted_comment
 from publish.signoff import People, Person, SignedContent, verify_signoffs
 from schemas.canonical import digest, sha256_bytes
 from schemas.errors import CheckFailedError, CommonsError, UsageError
@@ -116,18 +117,34 @@ def _signoffs(folder: Path) -> tuple[bool, str]:
     return True, f"{len(given)} signatures hold, by different people, none of whom made the plan."
 
 
+def _signature(folder: Path) -> tuple[bool, str]:
+    manifest = manifest_of(folder)
+    signed = (folder / SIGNATURE).read_bytes().decode()  # as it is: no newline of another kind counts as one
+    comment = trusted_comment(decode_key(manifest["release_key"]), (folder / SUMS).read_bytes(), signed)
+    synthetic = " (synthetic)" if manifest["synthetic"] else ""
+    if comment != f"Incident Commons {manifest['release']}{synthetic}":
+        return False, f"The signature of {SUMS} does not hold for this release and the key in its manifest."
+    return True, f"{SUMS} is signed with the key that the manifest names; minisign says the same."
+
+
 _VERIFICATIONS: tuple[tuple[str, Callable[[Path], tuple[bool, str]]], ...] = (
     ("hashes", _hashes),
+    ("signature", _signature),
     ("manifest", _manifest),
     ("tables", _same_tables),
     ("signoffs", _signoffs),
 )
 
 
-def verify_release(folder: Path) -> list[CheckResult]:
+def verify_release(folder: Path, public_key: bytes | None = None) -> list[CheckResult]:
     """Verifies a release folder from what lies in it: nothing of ours need be installed where it was made.
 
     The keys are those in the manifest: that they belong to the people named is for the reader to compare.
+
+    Args:
+        folder: the release folder.
+        public_key: 32 raw bytes from elsewhere (`minisign.pub`), under which it has to be signed. Without it, what somebody
+            made anew as a whole, with keys of their own, is not told from the release.
 
     Raises:
         UsageError: there is no such folder.
@@ -142,4 +159,17 @@ def verify_release(folder: Path) -> list[CheckResult]:
             # Any malformed file ends here: the message is ours, the library's may quote what it read.
             passed, detail = False, "A file is missing or cannot be read."
         results.append(CheckResult(name, passed, True, detail))
+    if public_key is not None:
+        results.append(_of_this_key(folder, public_key))
     return results
+
+
+def _of_this_key(folder: Path, public_key: bytes) -> CheckResult:
+    try:
+        same = decode_key(manifest_of(folder)["release_key"]) == public_key
+    except (CommonsError, KeyError, AttributeError):
+        same = False
+    said = (
+        "The release is signed with the key that was given." if same else "The release is not signed with the key that was given."
+    )
+    return CheckResult("key", same, True, said)

@@ -163,6 +163,7 @@ def change_rows(measured: MeasuredRelease, table: str, change: Callable[[list[di
 
 
 PRIVATE_KEYS = {name: bytes([n]) * 32 for n, name in enumerate(("olu", "carmen", "piet", "cleo"), start=1)}
+RELEASE_KEY = bytes([9]) * 32
 ROLES = {"olu": "operator", "carmen": "clinical", "piet": "privacy", "cleo": "clinical"}
 
 

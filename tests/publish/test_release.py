@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from release_fixtures import SIGNED_AT, both_sign, build_measured, change_rows
+from release_fixtures import RELEASE_KEY, SIGNED_AT, both_sign, build_measured, change_rows
 
 from publish import catalog as catalog_module
 from publish import release as release_module
@@ -31,6 +31,7 @@ def _write(measured: MeasuredRelease, people: People, root: Path, **changes: Any
     given: dict[str, Any] = {
         "checks": run_checks(measured),
         "signoffs": both_sign(measured, people),
+        "signing_key": RELEASE_KEY,
         "code_version": "0.1.0",
         "helplines": HELPLINES,
         "canary_recall": {"EMAIL": 0.99},

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from release_fixtures import PRIVATE_KEYS, SIGNED_AT
+from release_fixtures import PRIVATE_KEYS, RELEASE_KEY, SIGNED_AT
 
 from publish.brief import SECTIONS
 from publish.checks import run_checks
@@ -52,8 +52,10 @@ def test_the_release_holds_the_signed_text(
     given = signed(measured, people, TEXT)
     for text in (OTHER, None):
         with pytest.raises(NotApprovedError):
-            write_release(measured, checks, given, people, tmp_path, code_version="0.1.0", text=text)
-    folder = write_release(measured, checks, given, people, tmp_path, code_version="0.1.0", text=TEXT).folder
+            write_release(measured, checks, given, people, tmp_path, signing_key=RELEASE_KEY, code_version="0.1.0", text=text)
+    folder = write_release(
+        measured, checks, given, people, tmp_path, signing_key=RELEASE_KEY, code_version="0.1.0", text=TEXT
+    ).folder
     assert (folder / STAFF_TEXT).read_text() == TEXT.source
     assert TEXT.source.strip() in (folder / "brief.html").read_text()
     assert all(result.passed for result in verify_release(folder))
@@ -80,5 +82,14 @@ def test_a_text_that_the_data_do_not_support_is_not_written(
 ) -> None:
     wrong = StaffText("Replies rose.\n", headings=SECTIONS)
     with pytest.raises(CheckFailedError, match="line 1"):
-        write_release(measured, checks, signed(measured, people, wrong), people, tmp_path, code_version="0.1.0", text=wrong)
+        write_release(
+            measured,
+            checks,
+            signed(measured, people, wrong),
+            people,
+            tmp_path,
+            signing_key=RELEASE_KEY,
+            code_version="0.1.0",
+            text=wrong,
+        )
     assert not list(tmp_path.glob("2026Q3/v1"))

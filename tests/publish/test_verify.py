@@ -2,15 +2,19 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
-from release_fixtures import PRIVATE_KEYS, both_sign
+from release_fixtures import PRIVATE_KEYS, RELEASE_KEY, both_sign
 
 from publish import release as release_module
+from publish import verify as verify_module
 from publish.checks import run_checks
+from publish.minisign import read_public_key, signature_text
 from publish.release import write_release
 from publish.signoff import People
 from publish.verify import verify_release
@@ -24,7 +28,7 @@ from schemas.stages import MeasuredRelease, Release
 def original(measured: MeasuredRelease, people: People, tmp_path_factory: pytest.TempPathFactory) -> Release:
     signoffs = both_sign(measured, people)
     root = tmp_path_factory.mktemp("releases")
-    return write_release(measured, run_checks(measured), signoffs, people, root, code_version="0.1.0")
+    return write_release(measured, run_checks(measured), signoffs, people, root, signing_key=RELEASE_KEY, code_version="0.1.0")
 
 
 @pytest.fixture
@@ -57,17 +61,82 @@ def _edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 def test_an_honest_copy_verifies(folder: Path) -> None:
     assert not _failed(folder)
     _rehash(folder)
-    assert not _failed(folder)
+    assert _failed(folder) == {"signature"}
+
+
+FLIPS = (0x01, 0x07, 0x80)  # 0x07 makes a carriage return of a newline
 
 
 def test_a_flipped_byte_in_any_file_is_caught(folder: Path) -> None:
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         honest = path.read_bytes()
-        place = honest.rfind(b"\n", 0, len(honest) // 2 + 1) + 1 if path.name == "SHA256SUMS" else len(honest) // 2
-        path.write_bytes(honest[:place] + bytes([honest[place] ^ 1]) + honest[place + 1 :])
+        path.write_bytes(honest[: len(honest) // 2] + bytes([honest[len(honest) // 2] ^ 1]) + honest[len(honest) // 2 + 1 :])
         assert _failed(folder), path
         path.write_bytes(honest)
     assert not _failed(folder)
+
+
+def test_a_flipped_byte_anywhere_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hashes and signature alone, so that many bytes can be tried: all of the small files, and some of the large ones."""
+    monkeypatch.setattr(verify_module, "_VERIFICATIONS", verify_module._VERIFICATIONS[:2])
+    random, tried = Random(1), 0
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        honest = path.read_bytes()
+        small = path.name in ("SHA256SUMS.minisig", "SHA256SUMS")
+        places = range(len(honest)) if small else {0, len(honest) - 1, *(random.randrange(len(honest)) for _ in range(4))}
+        for place in places:
+            flip = FLIPS[place % len(FLIPS)]
+            path.write_bytes(honest[:place] + bytes([honest[place] ^ flip]) + honest[place + 1 :])
+            tried += 1
+            assert _failed(folder), (path, place)
+        for cut in (b"", honest[:-1], honest + b"\n"):
+            path.write_bytes(cut)
+            assert _failed(folder), path
+        path.write_bytes(honest)
+    assert tried > 1_000 and not _failed(folder)
+
+
+def test_every_newline_of_the_signature_counts(folder: Path) -> None:
+    path = folder / "SHA256SUMS.minisig"
+    honest = path.read_bytes()
+    for place in (n for n, byte in enumerate(honest) if byte == 10):
+        path.write_bytes(honest[:place] + b"\r\n" + honest[place + 1 :])
+        assert _failed(folder) == {"signature"}
+        path.write_bytes(honest[:place] + b"\r" + honest[place + 1 :])
+        assert _failed(folder) == {"signature"}
+
+
+def test_a_whole_forgery_is_told_by_the_key(folder: Path) -> None:
+    forger = bytes([77]) * 32
+    _edit(folder, lambda manifest: manifest.update(release_key=encode_key(public_key(forger))))
+    sums = (folder / "SHA256SUMS").read_bytes()
+    signed = signature_text(forger, public_key(forger), sums, "Incident Commons 2026Q3/v1 (synthetic)")
+    (folder / "SHA256SUMS.minisig").write_text(signed)
+    assert not _failed(folder)  # it hangs together: only the key from elsewhere tells
+    told = {result.name: result.passed for result in verify_release(folder, public_key(RELEASE_KEY))}
+    assert not told["key"]
+
+
+def test_the_key_from_elsewhere_is_compared(folder: Path, original: Release) -> None:
+    key = read_public_key((original.folder.parents[1] / "minisign.pub").read_text())
+    assert all(result.passed for result in verify_release(folder, key))
+    assert not all(result.passed for result in verify_release(folder, public_key(PRIVATE_KEYS["olu"])))
+
+
+def test_minisign_itself_verifies(original: Release) -> None:
+    if shutil.which("minisign") is None:
+        pytest.skip("no minisign: `make setup-system`")
+    command = ["minisign", "-Vm", original.folder / "SHA256SUMS", "-p", original.folder.parents[1] / "minisign.pub"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "Trusted comment: Incident Commons 2026Q3/v1 (synthetic)" in done.stdout
+
+
+def test_minisign_itself_refuses_a_changed_file(folder: Path, original: Release) -> None:
+    if shutil.which("minisign") is None:
+        pytest.skip("no minisign: `make setup-system`")
+    (folder / "SHA256SUMS").write_bytes((folder / "SHA256SUMS").read_bytes().replace(b"0", b"1", 1))
+    command = ["minisign", "-Vm", folder / "SHA256SUMS", "-p", original.folder.parents[1] / "minisign.pub"]
+    assert subprocess.run(command, capture_output=True).returncode != 0
 
 
 def test_unlisted_missing_and_linked_files_are_caught(folder: Path) -> None:
@@ -141,7 +210,7 @@ def test_a_forged_manifest_is_caught(folder: Path, change: Callable[[dict[str, A
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"files": 3}', b"\xff\xfe"])
 def test_a_malformed_manifest_fails_and_does_not_raise(folder: Path, content: bytes) -> None:
     (folder / "MANIFEST.json").write_bytes(content)
-    assert {"hashes", "manifest", "tables", "signoffs"} == _failed(folder)
+    assert {"hashes", "signature", "manifest", "tables", "signoffs"} == _failed(folder)
 
 
 def test_no_folder_is_a_usage_error(tmp_path: Path) -> None:
@@ -154,7 +223,7 @@ def test_a_damaged_release_is_not_returned(
 ) -> None:
     monkeypatch.setattr(release_module, "_pages", lambda _: ({"README.md": b"SYNTHETIC"}, {}))
     arguments = (measured, run_checks(measured), both_sign(measured, people), people, tmp_path)
-    release = write_release(*arguments, code_version="0.1.0")
+    release = write_release(*arguments, signing_key=RELEASE_KEY, code_version="0.1.0")
     (release.folder / "README.md").write_text("other")
     with pytest.raises(InternalError):
-        write_release(*arguments, code_version="0.1.0")
+        write_release(*arguments, signing_key=RELEASE_KEY, code_version="0.1.0")

@@ -7,10 +7,12 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 
 from aggregate.measurement import answered, commitment, measure
+from flows.briefs import helplines, measured_release, staff_text, text_result
 from flows.budget import refuse_broken_ledger
 from flows.logs import Event, log
 from flows.pool import Pool
 from flows.scrubbing import scrubbed_records
+from publish.cells import ReleaseCells
 from publish.checks import run_checks
 from publish.path import State, has_reached
 from publish.signoff import Person, SignedContent, sign_off, verify_signoffs
@@ -129,20 +131,12 @@ def measure_release(pool: Pool, quarter: Quarter) -> MeasuredRelease:
     return measured
 
 
-def measured_release(pool: Pool, quarter: Quarter) -> MeasuredRelease:
-    """The measured release of a quarter's latest plan. Raises NotApprovedError where it has not been measured."""
-    measured = answered(registered_plan(pool, quarter), pool.ledger)
-    if measured is None:
-        raise NotApprovedError(f"{quarter} has not been measured.", f"Run `commons measure {quarter}`.")
-    return measured
-
-
 def check_release(pool: Pool, quarter: Quarter) -> list[CheckResult]:
     """Runs and stores the checks of a measured release; once approved, the stored results are returned."""
     measured = measured_release(pool, quarter)
     if has_reached(state_of(pool.engine, quarter, measured.version), State.APPROVED):
         return stored_checks(pool.engine, quarter, measured.version)
-    results = run_checks(measured)
+    results = [*run_checks(measured), text_result(staff_text(pool, quarter), measured)]
     record_checks(pool.engine, measured, results)
     log(pool, Event.CHECKED, quarter=str(quarter))
     return results
@@ -153,17 +147,37 @@ def stored_results(pool: Pool, quarter: Quarter) -> list[CheckResult]:
     return stored_checks(pool.engine, quarter, registered_plan(pool, quarter).version)
 
 
-def approve_release(pool: Pool, quarter: Quarter, key_file: Path) -> tuple[SignOff, ...]:
-    """Signs a checked release with a person's key. Raises NotApprovedError where that person may not, CheckFailedError where a check stops it."""
+def approve_release(pool: Pool, quarter: Quarter, key_file: Path, shown: SignedContent | None = None) -> tuple[SignOff, ...]:
+    """Signs a checked release, with staff's text as it stands, with a person's key.
+
+    Args:
+        pool: the pool.
+        quarter: the quarter.
+        key_file: the person's private key.
+        shown: what the person was shown; nothing else is signed.
+
+    Raises:
+        NotApprovedError: that person may not, or what would be signed is not what was shown or what another has signed.
+        CheckFailedError: a check stops the release, or staff's text is not supported.
+    """
     measured = measured_release(pool, quarter)
     person, private_key = person_of(pool, key_file)
     existing = stored_signoffs(pool.engine, quarter, measured.version)
     if not any(done.person == person.id for done in existing):
         require_checks(stored_checks(pool.engine, quarter, measured.version))
-        signed = sign_off(measured, pool.people, person.id, private_key, datetime.now(UTC), existing)
-        record_signoff(pool.engine, measured, pool.people, signed)
+        text = staff_text(pool, quarter)
+        text.require(ReleaseCells(measured))  # the checks saw it as it was then
+        if shown is not None and shown != SignedContent.of(measured, text.digest):
+            raise NotApprovedError("What would be signed has changed since it was shown.", "Look at it again.")
+        signed = sign_off(measured, pool.people, person.id, private_key, datetime.now(UTC), existing, text.digest)
+        record_signoff(pool.engine, measured, pool.people, signed, text.digest)
         log(pool, Event.APPROVED, quarter=str(quarter))
     return stored_signoffs(pool.engine, quarter, measured.version)
+
+
+def is_approved(pool: Pool, quarter: Quarter) -> bool:
+    """Whether both have signed the latest version of a quarter."""
+    return has_reached(state_of(pool.engine, quarter, registered_plan(pool, quarter).version), State.APPROVED)
 
 
 def publish_release(pool: Pool, quarter: Quarter) -> Release:
@@ -179,7 +193,8 @@ def publish_release(pool: Pool, quarter: Quarter) -> Release:
     checks = stored_checks(pool.engine, quarter, measured.version)
     signoffs = stored_signoffs(pool.engine, quarter, measured.version)
     require_checks(checks)
-    verify_signoffs(SignedContent.of(measured), pool.people, measured.plan.planner, signoffs)
+    text = staff_text(pool, quarter)
+    verify_signoffs(SignedContent.of(measured, text.digest), pool.people, measured.plan.planner, signoffs)
     release = write_release(
         measured,
         checks,
@@ -188,13 +203,9 @@ def publish_release(pool: Pool, quarter: Quarter) -> Release:
         pool.releases,
         signing_key=pool.secret(RELEASE_KEY),
         code_version=package_version("incident-commons"),
-        helplines=_helplines(pool),
+        helplines=helplines(pool),
+        text=text,
     )
     mark_published(pool.engine, quarter, measured.version)
     log(pool, Event.PUBLISHED, quarter=str(quarter))
     return release
-
-
-def _helplines(pool: Pool) -> list[dict[str, str]]:
-    lines = pool.scrub_settings.helplines
-    return [{"region": line.region, "name": line.name, "contact": ", ".join((*line.numbers, *line.vanity))} for line in lines]

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,13 @@ Floats = npt.NDArray[np.float64]
 def privacy_of(rho: str, weight_scale: int = 2**20) -> PrivacyParameters:
     """The packaged parameters with other budgets, one measure, and perhaps other steps."""
     packaged = load_privacy_parameters(packaged_config("privacy.toml")).model_dump(mode="json")
+    quarter = 2 * Fraction(rho)
     budget = {
         **packaged["budget"],
         "first_release_rho": rho,
         "reserve_rho": rho,
-        "quarter_rho": f"{2 * float(rho)!r}",
-        "year_rho": f"{8 * float(rho)!r}",
+        "quarter_rho": str(quarter),
+        "year_rho": str(4 * quarter),
         "quarter_epsilon": "1000000",
         "year_epsilon": "1000000",
     }
@@ -241,7 +243,7 @@ def audit(answers: Sequence[Answer], plan: RegisteredPlan, included: Bools) -> V
     most = 1 - lower_bound(int((~false).sum()), len(false), CONFIDENCE)
     delta = plan.privacy.budget.delta
     return Verdict(
-        mu_charged=math.sqrt(2 * float(plan.rho)),
+        mu_charged=math.sqrt(2 * Fraction(plan.rho)),
         mu_seen=float(norm.ppf(seen.mean()) - norm.ppf(false.mean())),
         mu_lower=float(norm.ppf(least) - norm.ppf(most)),
         epsilon_charged=epsilon_of(plan.privacy.budget.first_release_rho, delta),

@@ -149,6 +149,11 @@ def _has_shares(table: Mapping[str, Any]) -> bool:
     )
 
 
+def _meaning(status: Status, minimum: int) -> str:
+    """What a status means, with the K of this release, to be read after its short name."""
+    return STATUS_MEANING[status].removeprefix("withheld: ").replace("fewer than K", f"fewer than {minimum}")
+
+
 def _meta(measured: MeasuredRelease, tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     plan, spend = measured.plan, measured.spend
     start = next((table["name"] for table in tables if _has_shares(table)), tables[0]["name"] if tables else "")
@@ -162,7 +167,9 @@ def _meta(measured: MeasuredRelease, tables: Sequence[Mapping[str, Any]]) -> dic
             "C-SSRS-informed, inferred from text",
         ],
         "confidence": f"{100 * plan.privacy.confidence:.0f} %",
-        "statuses": [{"code": s.value, "short": STATUS_SHORT[s], "meaning": STATUS_MEANING[s]} for s in Status],
+        "statuses": [
+            {"code": s.value, "short": STATUS_SHORT[s], "meaning": _meaning(s, plan.privacy.companies.minimum)} for s in Status
+        ],
         "tables": [{"name": table["name"], "title": table["title"]} for table in tables],
         "start": start,
     }

@@ -1,7 +1,7 @@
 /* The page: controls, and what follows from them. Text from data is only ever set as text. */
 
 const byId = (id) => document.getElementById(id);
-const SOME_CELLS = 800, SOME_ROWS = 400; // drawn at first; the rest at a button
+const SOME_CELLS = 800, SOME_ROWS = 200; // drawn at first; the rest at a button
 let name = "", state = null, model = null, at = -1;
 
 function options(select, entries, chosen) {
@@ -78,14 +78,19 @@ function modelOf(table, cells) {
 }
 
 function aboutOf(table) {
-  const asked = questionOf(table, table.views[state.view]);
-  return [asked && `${capital(asked)}.`, table.question].filter(Boolean).join(" ");
+  const view = table.views[state.view], asked = questionOf(table, view);
+  const left = Object.entries(state.kept).map(([key, places]) => [table.keys[key].name, places.length, placesOf(table, view, key).length]);
+  const only = left.filter(([, few, all]) => few < all).map(([title, few, all]) => `${capital(title)}: ${few} of ${all} are shown.`);
+  return [asked && `${capital(asked)}.`, table.question, ...only].filter(Boolean).join(" ");
 }
 
 function factsOf(table, reading) {
-  const of = reading.value === "rate" && table.denominator ? [`Share of ${table.denominator}. `] : [];
-  const lines = `Lines are ${meta.confidence} intervals (noise and sampling).`;
-  return [`${of.join("")}${lines} An association is not an effect.`, `Incident Commons, release ${meta.release} · ${meta.facts.join(" · ")}`];
+  const of = reading.value === "rate" ? `share of ${table.denominator}` : reading.description;
+  return [
+    `${nameOf(reading)}: ${of}. Counted: ${table.event}.`,
+    `Lines are ${meta.confidence} intervals (noise and sampling). An association is not an effect.`,
+    `Incident Commons, release ${meta.release} · ${meta.facts.join(" · ")}`,
+  ];
 }
 
 function show() {
@@ -100,24 +105,21 @@ function show() {
   byId("said").textContent = "";
   byId("facts").replaceChildren(...factsOf(table, reading).map((text) => made("span", { textContent: `${text} ` })));
   byId("sql").textContent = sqlOf(table, state);
-  draw(SOME_CELLS);
+  draw(false);
   list(SOME_ROWS);
   remember();
 }
 
-function draw(most) {
-  const { panels, cells } = model, few = [];
-  let drawn = 0;
-  for (const panel of panels) {
-    if (few.length && drawn + panel.cells.length > most) break;
-    drawn += panel.cells.length;
-    few.push(panel);
-  }
+function draw(all) {
+  const { rows, panels, cells } = model, tall = all ? rows : rows.slice(0, SOME_ROWS), places = new Set(tall.map((row) => row.place));
+  const few = (all ? panels : panels.slice(0, Math.max(1, Math.floor(SOME_CELLS / tall.length)))).map((panel) => ({
+    ...panel, cells: tall === rows ? panel.cells : panel.cells.filter((cell) => places.has(cell.row)),
+  }));
+  model.drawn = { ...model, rows: tall, panels: few, cells: few.flatMap((panel) => panel.cells), all };
   const width = Math.max(260, byId("chart").clientWidth);
-  model.drawn = { ...model, panels: few, cells: few.flatMap((panel) => panel.cells) };
   byId("chart").replaceChildren(...(cells.length ? [drawChart(model.drawn, width)] : []));
-  byId("more").hidden = few.length === panels.length;
-  byId("more").textContent = `Draw the other ${panels.length - few.length} of ${panels.length} panels`;
+  byId("more").hidden = model.drawn.cells.length === cells.length;
+  byId("more").textContent = `Draw all ${cells.length.toLocaleString("en")} cells`;
 }
 
 function list(most) {
@@ -175,8 +177,10 @@ function save(blob, ending) {
 
 async function savePicture() {
   const table = tableOf(name);
-  const told = { title: byId("title").textContent, about: aboutOf(table), facts: factsOf(table, model.reading) };
-  const blob = model.cells.length ? await pngOf(drawPicture(model.drawn, told)) : null;
+  const all = model.cells.length.toLocaleString("en"), part = model.drawn.cells.length < model.cells.length;
+  const facts = [...(part ? [`${model.drawn.cells.length} of ${all} cells are drawn.`] : []), ...factsOf(table, model.reading)];
+  const told = { title: byId("title").textContent, about: aboutOf(table), facts };
+  const blob = model.drawn.cells.length ? await pngOf(drawPicture(model.drawn, told)) : null;
   if (blob) save(blob, "png");
   else byId("said").textContent = "Too much, or nothing, for one picture: choose other codes.";
 }
@@ -239,7 +243,7 @@ function start() {
   changed("value", (value) => ({ ...state, value }));
   changed("rows", (rows) => ({ ...state, rows, panels: state.panels === rows ? state.rows : state.panels }));
   changed("panels", (panels) => ({ ...state, panels }));
-  byId("more").addEventListener("click", () => draw(Infinity));
+  byId("more").addEventListener("click", () => draw(true));
   byId("all").addEventListener("click", () => list(Infinity));
   byId("csv").addEventListener("click", () => save(new Blob([csvOf(tableOf(name), state)], { type: "text/csv" }), "csv"));
   byId("png").addEventListener("click", savePicture);
@@ -264,7 +268,7 @@ function start() {
   go(...recalled());
   let width = byId("chart").clientWidth;
   new ResizeObserver(() => {
-    if (byId("chart").clientWidth !== width) draw(model.drawn.panels.length === model.panels.length ? Infinity : SOME_CELLS);
+    if (byId("chart").clientWidth !== width) draw(model.drawn.all);
     width = byId("chart").clientWidth;
   }).observe(byId("chart"));
   addEventListener("hashchange", () => location.hash.startsWith("#table=") && go(...recalled()));

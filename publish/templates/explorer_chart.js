@@ -3,9 +3,15 @@
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", Arial, sans-serif';
 const pen = document.createElement("canvas").getContext("2d");
 
+const widths = new Map();
+
 function widthOf(text, size, bold) {
-  pen.font = `${bold ? "bold " : ""}${size}px ${FONT}`;
-  return pen.measureText(text).width;
+  const font = `${bold ? "bold " : ""}${size}px ${FONT}`, known = `${font} ${text}`;
+  if (!widths.has(known)) {
+    pen.font = font;
+    widths.set(known, pen.measureText(text).width);
+  }
+  return widths.get(known);
 }
 
 function wrapped(text, width, size, bold) {
@@ -31,7 +37,7 @@ const HALO = { stroke: "var(--paper)", "stroke-width": 4, "stroke-linejoin": "ro
 /** A scale that holds all ends of intervals, and zero, with round ticks in it. */
 function scaleOf(reading, cells, most) {
   const ends = cells.filter((cell) => cell.drawn).flatMap((cell) => [cell.low, cell.high, cell.value]);
-  const low = Math.min(0, ...ends), high = Math.max(reading.share ? 0.01 : 1, ...ends);
+  const low = ends.reduce((a, b) => Math.min(a, b), 0), high = ends.reduce((a, b) => Math.max(a, b), reading.share ? 0.01 : 1);
   const rough = (high - low) / most, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((n) => n * power).find((n) => n >= rough);
   const from = Math.ceil(low / step - 1e-9), to = Math.floor(high / step + 1e-9);
@@ -44,20 +50,21 @@ function scaleOf(reading, cells, most) {
 /** How the parts of a chart share a width. Labels stand beside the points, on a narrow screen above them. */
 function layoutOf(model, width) {
   const { reading, rows, panels, cells } = model, stacked = width < 520;
-  const longest = Math.max(...rows.map((row) => widthOf(row.label, 13)));
+  const longest = rows.reduce((most, row) => Math.max(most, widthOf(row.label, 13)), 0);
   const labels = stacked ? 0 : Math.min(longest + 14, width * 0.36);
   const single = panels.length === 1;
-  const numbers = single ? Math.max(0, ...cells.filter((c) => c.drawn).map((c) => widthOf(shown(reading, c), 12))) + 14 : 0;
+  const numbers = single ? cells.reduce((most, cell) => Math.max(most, cell.drawn ? widthOf(shown(reading, cell), 12) : 0), 0) + 14 : 0;
   const across = stacked ? 1 : Math.max(1, Math.min(panels.length, Math.floor((width - labels) / 170)));
   const gap = 22;
   const plot = (width - labels - (stacked ? 0 : numbers) - gap * (across - 1)) / across;
   const room = stacked ? width - numbers : labels - 14;
   const texts = rows.map((row) => wrapped(row.label, room, 13));
   const heights = texts.map((lines) => (stacked ? 17 * lines.length + 20 : Math.max(26, 16 * lines.length + 8)));
-  const tops = heights.map((_, n) => heights.slice(0, n).reduce((sum, height) => sum + height, 0));
+  let body = 0;
+  const tops = heights.map((height) => (body += height) - height);
   const titles = panels.map((panel) => (panel.label ? wrapped(panel.label, plot, 13, true) : []));
   const tall = rows.length > 14;
-  return { stacked, labels, numbers, across, gap, plot, texts, heights, tops, titles, tall, body: tops.at(-1) + heights.at(-1) };
+  return { stacked, labels, numbers, across, gap, plot, texts, heights, tops, titles, tall, body };
 }
 
 /** One cell: its interval and its point, or why there is none. Never a point without its interval. */

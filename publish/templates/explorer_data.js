@@ -81,10 +81,11 @@ const uncapital = (text) => text.charAt(0).toLowerCase() + text.slice(1);
 const plain = (name) => name.replaceAll("_", " ");
 const nameOf = (reading) => capital(reading.share ? plain(reading.value) : reading.unit || plain(reading.value));
 
+const [WHOLE, TENTH] = [0, 1].map((n) => new Intl.NumberFormat("en", { minimumFractionDigits: n, maximumFractionDigits: n }));
+
 function amount(reading, value) {
   const size = reading.share ? 100 * value : value;
-  const digits = !reading.share && Math.abs(size) >= 100 ? 0 : 1;
-  const text = Math.abs(size).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const text = (!reading.share && Math.abs(size) >= 100 ? WHOLE : TENTH).format(Math.abs(size));
   return (size < 0 && Number(text.replaceAll(",", "")) ? "−" : "") + text;
 }
 

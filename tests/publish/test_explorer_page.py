@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from release_fixtures import both_sign, build_measured, change_rows, withhold
+from release_fixtures import RELEASE_KEY, both_sign, build_measured, change_rows, withhold
 
 from publish import release as release_module
 from publish.checks import run_checks
@@ -65,7 +65,9 @@ def folder(explored: MeasuredRelease, people: People, tmp_path_factory: pytest.T
         patched.setattr(release_module, "render_pdf", lambda *_: Pdf(None, "not in this test"))
         root = tmp_path_factory.mktemp("explored")
         checks, signoffs = run_checks(build_measured()), both_sign(explored, people)
-        return write_release(explored, checks, signoffs, people, root, code_version="0.1.0", helplines=HELPLINES).folder
+        return write_release(
+            explored, checks, signoffs, people, root, signing_key=RELEASE_KEY, code_version="0.1.0", helplines=HELPLINES
+        ).folder
 
 
 @dataclass
@@ -168,13 +170,13 @@ def test_every_view_of_every_table_is_what_its_sql_gives(opened: Opened, folder:
 
 
 def test_each_reason_for_a_missing_number_is_shown(opened: Opened) -> None:
-    assert "withheld: too few companies: withheld: fewer than K" in opened.text("#reasons")
+    assert "withheld: too few companies: fewer than 3 companies stand behind it" in opened.text("#reasons")
     assert "withheld: too few companies" in opened.text("#cells")
     opened.choose("Value of the outcome", "unknown")
     assert "no rate: not known" in opened.text("#chart") and "no rate: not known" in opened.text("#cells")
     opened.choose("Outcome and window", "Crisis resource opened, 24 hours")
     assert opened.text("#summary") == "19 cells: 19 not collected." and opened.count("#chart .point") == 0
-    assert "not collected: fewer than K of the contributing companies collect it." in opened.text("#reasons")
+    assert "not collected: fewer than 3 of the contributing companies collect it." in opened.text("#reasons")
     assert set(opened.page.locator("#chart .absent").all_text_contents()) == {"not collected"}
 
 
@@ -192,9 +194,9 @@ def test_filters_and_small_multiples(opened: Opened, folder: Path) -> None:
     opened.page.get_by_text("Age band: 6 of 6").click()
     opened.page.get_by_label("under 18").uncheck()
     opened.page.get_by_label("25 to 44").uncheck()
-    assert opened.page.get_by_text("Age band: 4 of 6").is_visible() and opened.count("#chart .panel") == 4
+    assert opened.page.get_by_text("Age band: 4 of 6", exact=True).is_visible() and opened.count("#chart .panel") == 4
     assert "\"age_band\" IN ('18_24', '45_64', '65_plus', 'unknown')" in opened.text("#sql")
-    assert len(_agrees(opened, folder)) == 32
+    assert len(_agrees(opened, folder)) == 32 and opened.text("#about").endswith("Age band: 4 of 6 are shown.")
     opened.page.get_by_role("button", name="None of Age band").click()
     assert opened.text("#summary") == "No cell is chosen: tick a code." and opened.count("#chart svg") == 0
     assert _query(folder, opened.text("#sql")) == [] and _csv(opened) == []
@@ -471,8 +473,8 @@ def test_a_marginal_of_1500_cells(browser: Browser, explored: MeasuredRelease, t
     (tmp_path / "explorer.html").write_text(render_explorer(replace(explored, tables=(large,)), []))
     with _open(browser, tmp_path / "explorer.html") as opened:
         assert opened.text("#summary") == "1,500 cells: 1,500 published."
-        assert opened.count("#chart .point") == opened.count("#chart .interval") == 780 and opened.count("#cells tbody tr") == 400
-        opened.page.get_by_role("button", name="Draw the other").click()
+        assert opened.count("#chart .point") == opened.count("#chart .interval") == 780 and opened.count("#cells tbody tr") == 200
+        opened.page.get_by_role("button", name="Draw all 1,500 cells").click()
         opened.page.get_by_role("button", name="List all 1,500 rows").click()
         assert opened.count("#chart .point") == opened.count("#cells tbody tr") == 1500
         assert len(_csv(opened)) == 1500 and not opened.page.locator("#more").is_visible()

@@ -13,6 +13,10 @@ from cli.pool import DEFAULT_ROOT, Root, print_checks
 from schemas.errors import ExitCode, UsageError
 
 Csv = Annotated[bool, Parameter(name="--csv", negative="", help="Print CSV for spreadsheets.")]
+PublicKey = Annotated[
+    Path | None,
+    Parameter(name="--public-key", help="minisign.pub, from a source that you trust: it has to be signed under this key."),
+]
 AsOf = Annotated[str, Parameter(name="--as-of", help="A release: tables are what they were when it came out.")]
 
 
@@ -59,13 +63,16 @@ def _print_csv(columns: list[str], rows: list[tuple[object, ...]]) -> None:
     writer.writerows(["" if value is None else value for value in row] for row in rows)
 
 
-def verify(folder: Path, *, json: Json = False) -> int:
-    """Verify a release folder: every file's hash, and the signatures under it.
+def verify(release: str, *, public_key: PublicKey = None, json: Json = False) -> int:
+    """Verify a release: every file's hash, the signature over them, its tables, and who signed.
 
-    Example: `commons verify pool/releases/2026Q1/v1`
+    A folder, or where it lies on the web or in a store (s3://): then it is fetched, and verified here.
+
+    Examples: `commons verify pool/releases/2026Q1/v1`,
+    `commons verify s3://bucket/releases/2026Q1/v1 --public-key minisign.pub`
     """
-    from publish.verify import verify_release
+    from flows.mirroring import verify_place
 
-    results = verify_release(folder)
+    results = verify_place(release, public_key)
     print_checks(results, json)
     return ExitCode.DONE if all(result.passed for result in results) else ExitCode.CHECK_FAILED

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCHES := demo intake scrub at_rest poisoning measure audit explorer
 PEERS := pipelinedp tumult smartnoise opendp
-SYSTEM_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core poppler-utils openssh-server postgresql openjdk-17-jre-headless chromium
+SYSTEM_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core poppler-utils openssh-server postgresql openjdk-17-jre-headless chromium minisign
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -27,7 +27,7 @@ $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
 setup-run: $(VENV)/run.stamp ## install what running needs, pinned by hash
 setup: $(VENV)/dev.stamp ## install what development needs, pinned by hash
 
-setup-system: ## install Debian packages that some outputs and tests need (the PDF's fonts and text layout, an SFTP server, PostgreSQL)
+setup-system: ## install Debian packages that some outputs and tests need (the PDF's fonts and text layout, an SFTP server, PostgreSQL, a browser)
 	@if ! command -v apt-get >/dev/null; then echo "no apt-get here: the PDF of the brief may be skipped"; \
 	elif [ "$$(id -u)" != 0 ]; then echo "not root: run 'sudo make setup-system' for the PDF of the brief"; \
 	else apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES) >/dev/null; fi

@@ -183,6 +183,7 @@ def publish(
     quarter: str,
     *,
     wait: Annotated[bool, Parameter(negative="")] = False,
+    to: str = "",
     root: Root = DEFAULT_ROOT,
     json: Json = False,
 ) -> int:
@@ -192,12 +193,18 @@ def publish(
 
     Args:
         wait: measure and check, pause until both have signed, then publish.
+        to: copy it to s3://bucket/prefix as well, whole or not at all, and name it in the catalogue there.
     """
     result = run_release(root, quarter, "publish", wait)["publish"]
+    if to:
+        from flows.mirroring import copy_release
+
+        copy_release(root.resolve() / "releases", "/".join(Path(result["folder"]).parts[-2:]), to)
+        result = {**result, "copied_to": to}
     if json:
         print_json(result)
     else:
-        say(f"published: {result['folder']}")
+        say(f"published: {result['folder']}" + (f", copied to {to}" if to else ""))
         for reason in result["skipped"]:
             say(reason)
     return ExitCode.DONE

@@ -1,11 +1,14 @@
 """Releases as a reader has them: files in a folder, and a DuckDB that knows nothing of this project."""
 
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
+import pytest
 
 from aggregate.workload import Workload
 from publish.catalog import json_bytes
@@ -92,3 +95,13 @@ def covariance_of(measured: MeasuredRelease, measure: Measure, marginal: tuple[s
 def condition(keys: Iterable[tuple[str, str]]) -> str:
     """A condition that names one cell or line by its codes."""
     return " AND ".join(f"\"{name}\" = '{code}'" for name, code in keys)
+
+
+def reader(*modules: str) -> str:
+    """A Python that has these modules: that of `build/readers`, or this one. Skips the test where neither has them."""
+    own = Path(__file__).parents[2] / "build" / "readers" / "bin" / "python"
+    for python in (str(own), sys.executable):
+        looked = "import importlib.util, sys; sys.exit(not all(map(importlib.util.find_spec, sys.argv[1:])))"
+        if Path(python).exists() and subprocess.run([python, "-c", looked, *modules]).returncode == 0:
+            return python
+    pytest.skip(f"{', '.join(modules)} is not installed: requirements/readers.in, in build/readers")

@@ -1,6 +1,7 @@
 """Releases elsewhere: copied into a real S3 server whole or not at all, and verified there and over the web."""
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -104,8 +105,6 @@ def test_a_release_on_the_web_is_verified_here(releases: Path, tmp_path: Path, c
 
 
 def test_a_flipped_byte_on_the_web_is_caught(releases: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = Path(shutil.copytree(releases / "2026Q1" / "v1", tmp_path / "v1"))
     with _served(tmp_path) as address:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -214,8 +213,6 @@ def test_a_store_without_conditions_is_refused(releases: Path, bucket: str, monk
 
 
 def test_a_damaged_release_is_not_copied(releases: Path, bucket: str, tmp_path: Path) -> None:
-    import shutil
-
     copy = Path(shutil.copytree(releases, tmp_path / "releases"))
     (copy / "2026Q1/v1/README.md").write_bytes(b"other")
     with pytest.raises(InternalError):

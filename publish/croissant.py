@@ -1,6 +1,7 @@
 """`croissant.json`: the release as ML Croissant 1.0 with its responsible-AI fields, so that data catalogues understand it."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from publish.content import ordered_tables, release_id
@@ -46,7 +47,7 @@ def croissant(measured: MeasuredRelease, hashes: Mapping[str, str], sizes: Mappi
         "@type": "sc:Dataset",
         "name": "incident-commons",
         "description": f"{notice}{READING}",
-        "conformsTo": ["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"],
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
         "license": LICENCE["path"],
         "url": f"urn:incident-commons:{release}",
         "version": package_version(measured),
@@ -90,12 +91,14 @@ def _record_set(table: str, measured: MeasuredRelease) -> dict[str, Any]:
     }
 
 
-def _responsible(measured: MeasuredRelease) -> dict[str, str]:
+def _responsible(measured: MeasuredRelease) -> dict[str, str | list[str]]:
     plan, spend = measured.plan, measured.spend
     return {
         "dataCollection": f"{plan.contributors} companies submitted redacted records of conversations of {measured.quarter}, as their own rules "
         "selected them. Text was scrubbed again, and none is published.",
-        "dataCollectionTimeframe": f"{measured.quarter.start:%Y-%m-%d}/{measured.quarter.end:%Y-%m-%d}",
+        "dataCollectionTimeframe": [
+            f"{day:%Y-%m-%d}" for day in (measured.quarter.start, measured.quarter.end - timedelta(days=1))
+        ],
         "dataPreprocessingProtocol": "Each user's contribution was bounded; exact sums were added up over public keys; discrete Gaussian noise "
         "was added to them. README.md lists each measure with its bound and its share of the budget.",
         "dataAnnotationProtocol": "Levels of ideation and behaviour are C-SSRS-informed and were inferred from text by classifiers or people at "

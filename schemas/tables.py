@@ -8,7 +8,7 @@ from typing import Literal
 from schemas.keys import ALL, KEYS
 from schemas.plan import Estimand, ReleasePlan
 
-SCHEMA_VERSION = "1.0.0"
+SCHEMA_VERSION = "1.1.0"
 
 ColumnType = Literal["string", "float"]
 

@@ -85,4 +85,7 @@ def figures() -> Mapping[str, float]:
 
 
 if __name__ == "__main__":
-    report("explorer", figures())
+    if Path(CHROMIUM).exists():
+        report("explorer", figures())
+    else:
+        sys.stdout.write("no chromium is installed (`make setup-system`): nothing is measured\n")

@@ -68,43 +68,63 @@ function layoutOf(model, width) {
 }
 
 /** One cell: its interval and its point, or why there is none. Never a point without its interval. */
-function drawCell(reading, cell, at, left, x, y, top, layout, numbered) {
-  const [short] = cell.why, { code } = meta.statuses[cell.status];
-  const group = element("g", { class: "cell", "data-at": at, "data-status": code });
-  const colour = { stroke: "var(--mark)", "stroke-width": 2 };
-  if (cell.drawn) {
-    const sure = code === "ok", from = x(cell.low), to = x(cell.high);
-    group.append(element("line", { class: "interval", x1: from, x2: to, y1: y, y2: y, ...colour, ...(sure ? {} : { "stroke-dasharray": "4 3" }) }));
-    for (const end of [from, to]) group.append(element("line", { x1: end, x2: end, y1: y - 4, y2: y + 4, ...colour, "stroke-width": 1.5 }));
-    group.append(element("circle", { class: "point", cx: x(cell.value), cy: y, r: 4.5, ...colour, fill: sure ? "var(--mark)" : "var(--paper)" }));
-  } else {
+function drawCell(reading, cell, { layout, left, x }, y, base) {
+  const [short] = cell.why, { code } = meta.statuses[cell.status], sure = code === "ok";
+  const group = element("g", { class: "cell", "data-status": code });
+  if (!cell.drawn) {
     const room = layout.plot - 8, text = [short, short.split(":")[0]].find((told) => widthOf(told, 12) <= room) ?? "—";
     group.append(writing(left + 4, y + 4, text, { class: "absent", ...HALO, fill: "var(--soft)", "font-size": 12, "font-style": "italic" }));
+    return group;
   }
-  if (numbered && cell.drawn) {
+  const from = x(cell.low), to = x(cell.high), line = { stroke: "var(--mark)", "stroke-width": 2 };
+  group.append(element("line", { class: "interval", x1: from, x2: to, y1: y, y2: y, ...line, ...(sure ? {} : { "stroke-dasharray": "4 3" }) }));
+  for (const end of [from, to]) group.append(element("line", { x1: end, x2: end, y1: y - 4, y2: y + 4, ...line, "stroke-width": 1.5 }));
+  group.append(element("circle", { class: "point", cx: x(cell.value), cy: y, r: 4.5, ...line, fill: sure ? "var(--mark)" : "var(--paper)" }));
+  if (layout.numbers) {
     const end = left + layout.plot + (layout.stacked ? 0 : layout.numbers);
-    group.append(writing(end, top, shown(reading, cell), { ...HALO, "font-size": 12, "text-anchor": "end", fill: "var(--soft)" }));
+    group.append(writing(end, base, shown(reading, cell), { ...HALO, "font-size": 12, "text-anchor": "end", fill: "var(--soft)" }));
   }
   return group;
 }
 
-function drawAxis(group, scale, left, x, top, bottom, layout) {
+function drawAxis(group, scale, { layout, left, x, start }) {
+  const end = start + layout.body, right = left + layout.plot;
   for (const tick of scale.ticks) {
     const stroke = tick === 0 && scale.low < 0 ? "var(--soft)" : "var(--line)";
-    group.append(element("line", { x1: x(tick), x2: x(tick), y1: top, y2: bottom, stroke, "stroke-width": 1 }));
-    for (const place of layout.tall ? [top - 7, bottom + 16] : [bottom + 16]) {
-      const anchor = x(tick) - left < 16 ? "start" : left + layout.plot - x(tick) < 16 ? "end" : "middle";
-      group.append(writing(anchor === "start" ? left : anchor === "end" ? left + layout.plot : x(tick), place, scale.label(tick), { "font-size": 11, fill: "var(--soft)", "text-anchor": anchor }));
+    group.append(element("line", { x1: x(tick), x2: x(tick), y1: start, y2: end, stroke, "stroke-width": 1 }));
+    const [at, anchor] = x(tick) - left < 16 ? [left, "start"] : right - x(tick) < 16 ? [right, "end"] : [x(tick), "middle"];
+    for (const y of layout.tall ? [start - 7, end + 16] : [end + 16]) {
+      group.append(writing(at, y, scale.label(tick), { "font-size": 11, fill: "var(--soft)", "text-anchor": anchor }));
     }
   }
 }
 
+/** One panel: its title, axis, lines of the rows, labels where it is the first of its line, and its cells. */
+function drawPanel(model, panel, title, scale, frame) {
+  const { layout, left, right, top, start, first } = frame, { stacked } = layout, group = element("g", { class: "panel" });
+  title.forEach((text, n) => group.append(writing(left, top + 13 + 17 * n, text, { "font-weight": "bold" })));
+  drawAxis(group, scale, frame);
+  model.rows.forEach((_, row) => {
+    const y = start + layout.tops[row], bottom = y + layout.heights[row], lines = first ? layout.texts[row] : [];
+    group.append(element("line", { x1: first ? 0 : left, x2: right, y1: bottom, y2: bottom, stroke: "var(--line)", "stroke-opacity": 0.6 }));
+    const base = stacked ? y + 14 : (y + bottom) / 2 + 4.5 - 8 * (lines.length - 1);
+    lines.forEach((text, n) => group.append(writing(0, base + (stacked ? 17 : 16) * n, text, stacked ? HALO : {})));
+  });
+  const order = new Map(model.rows.map((row, n) => [row.place, n]));
+  panel.cells.forEach((cell, n) => {
+    const row = order.get(cell.row), y = start + layout.tops[row], height = layout.heights[row];
+    const from = first ? 0 : left - layout.gap / 2, at = { "data-at": frame.at + n };
+    group.prepend(element("rect", { class: "hit", ...at, x: from, y, width: right - from, height, fill: "none", "pointer-events": "all" }));
+    group.append(drawCell(model.reading, cell, frame, stacked ? y + height - 12 : y + height / 2, y + (stacked ? 14 : height / 2 + 4)));
+  });
+  return group;
+}
+
 /** The chart of a model in a width: an `<svg>` whose colours are the page's variables. */
 function drawChart(model, width) {
-  const { reading, rows, panels, names } = model, layout = layoutOf(model, width), { stacked, labels, across, gap, plot } = layout;
+  const { reading, panels, names } = model, layout = layoutOf(model, width), { labels, across, gap, plot } = layout;
   const scale = scaleOf(reading, model.cells, Math.max(2, Math.min(5, Math.floor(plot / 50))));
   const drawing = element("svg", { xmlns: "http://www.w3.org/2000/svg", "font-family": FONT, "aria-hidden": "true" });
-  const order = new Map(rows.map((row, n) => [row.place, n]));
   let top = 0, at = 0;
   if (names[1]) {
     // With two keys a code alone may not say of which of them it is, as with bands of turns.
@@ -113,30 +133,15 @@ function drawChart(model, width) {
     top = 8 + 16 * told.length;
   }
   for (let first = 0; first < panels.length; first += across) {
-    const line = panels.slice(first, first + across);
-    const heading = 17 * Math.max(...line.map((_, n) => layout.titles[first + n].length)) + (layout.tall ? 22 : 6);
-    const start = top + heading, end = start + layout.body;
+    const line = panels.slice(first, first + across), titles = layout.titles.slice(first, first + across);
+    const start = top + 17 * Math.max(...titles.map((title) => title.length)) + (layout.tall ? 22 : 6);
     line.forEach((panel, n) => {
-      const left = labels + n * (plot + gap), group = element("g", { class: "panel" });
+      const left = labels + n * (plot + gap), right = n === line.length - 1 ? width : left + plot + gap / 2;
       const x = (value) => left + 7 + ((value - scale.low) / (scale.high - scale.low)) * (plot - 14);
-      layout.titles[first + n].forEach((text, m) => group.append(writing(left, top + 13 + 17 * m, text, { "font-weight": "bold" })));
-      drawAxis(group, scale, left, x, start, end, layout);
-      rows.forEach((_, row) => {
-        const y = start + layout.tops[row], bottom = y + layout.heights[row], lines = layout.texts[row];
-        const right = n === line.length - 1 ? width : left + plot + gap;
-        group.append(element("line", { x1: n ? left : 0, x2: right, y1: bottom, y2: bottom, stroke: "var(--line)", "stroke-opacity": 0.6 }));
-        const base = stacked ? y + 14 : (y + bottom) / 2 + 4.5 - 8 * (lines.length - 1);
-        if (n === 0) lines.forEach((text, m) => group.append(writing(0, base + (stacked ? 17 : 16) * m, text, stacked ? HALO : {})));
-      });
-      for (const cell of panel.cells) {
-        const row = order.get(cell.row), y = start + layout.tops[row], height = layout.heights[row];
-        const wide = n ? { x: left - gap / 2, width: plot + gap } : { x: 0, width: across > 1 ? labels + plot + gap / 2 : width };
-        group.prepend(element("rect", { class: "hit", "data-at": at, y, height, ...wide, fill: "none", "pointer-events": "all" }));
-        group.append(drawCell(reading, cell, at++, left, x, stacked ? y + height - 12 : y + height / 2, y + (stacked ? 14 : height / 2 + 4), layout, panels.length === 1));
-      }
-      drawing.append(group);
+      drawing.append(drawPanel(model, panel, titles[n], scale, { layout, left, right, top, start, x, at, first: n === 0 }));
+      at += panel.cells.length;
     });
-    top = end + 30;
+    top = start + layout.body + 30;
   }
   drawing.setAttribute("viewBox", `0 0 ${width} ${top}`);
   drawing.setAttribute("width", width);

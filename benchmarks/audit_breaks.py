@@ -104,6 +104,7 @@ _HALVED = {f"{_DRAW}.{name}": _halved(name) for name in ("residual_sensitivity",
 _UNCHECKED = {"aggregate.bounding.BoundedTable.check": _nothing}
 
 RIGHT = Break("right")
+SIGMA = Break("sigma_2_percent_low", draw=_low(_LowNoise), unguarded=Break("sigma_2_percent_low", draw=_low(_LowNoiseUnseen)))
 BREAKS = (
     Break("no_clip", tables=_undivided, unguarded=Break("no_clip", tables=_undivided, replaced=_UNCHECKED)),
     Break("doubled_bound", replaced=_HALVED),
@@ -114,7 +115,7 @@ BREAKS = (
         replaced={_STORED: _nothing},
         unguarded=Break("reused_release", replaced={_STORED: _nothing, _RESERVE: _nothing, _STORE: _nothing}),
     ),
-    Break("sigma_2_percent_low", draw=_low(_LowNoise), unguarded=Break("sigma_2_percent_low", draw=_low(_LowNoiseUnseen))),
+    SIGMA,
 )
 
 

@@ -15,10 +15,12 @@ import duckdb
 
 from aggregate.events import event_rows
 from aggregate.key_expressions import key_expressions, severity_order
-from aggregate.resolving import ROWS_A_PASS, resolved_records
+from aggregate.resolving import ROWS_A_PASS, resolved_records, unit_ranges
 from schemas.errors import BudgetRefusedError, InternalError
 from schemas.plan import ContributionBound, Estimand, Measure, RegisteredPlan
 from schemas.stages import ScrubbedRecords
+
+ROWS_AT_ONCE = 4_000_000  # of a bounded table, where each user is a group
 
 
 @dataclass(frozen=True)
@@ -41,40 +43,45 @@ class BoundedTable:
         """
         bound = self.bound
         within = f", {bound.stratum}" if bound.stratum else ""
-        largest, most, broken = self.connection.execute(
-            f"""
-            with strata as (
-                    select unit, sum(w)::hugeint as mass, min(w) as least, min(company) as first, max(company) as last,
-                           count(*) - least(count(company), count(w)) as missing
-                    from {self.name} group by unit{within}),
-                 users as (
-                    select max(mass) as mass, count(*) as strata, min(least) as least,
-                           min(first) <> max(last) or sum(missing) > 0 as broken
-                    from strata group by unit)
-            select coalesce(max(mass), 0), coalesce(max(strata), 0),
-                   count(*) filter (where broken or least < 0)
-                   + (select count(*) from strata where unit is null)
-            from users
-            """
-        ).fetchone() or (0, 0, 1)
-        if broken or largest > bound.mass or most > bound.strata:
-            raise BudgetRefusedError(
-                "A bounded table does not keep its declared bound.", "Nothing was spent; this is a bug or tampering."
-            )
+        for users in (*self._ranges(), "unit is null"):
+            largest, most, broken = self.connection.execute(
+                f"""
+                with strata as (
+                        select unit, sum(w)::hugeint as mass, min(w) as least, min(company) as first, max(company) as last,
+                               count(*) - least(count(company), count(w), count(unit)) as missing
+                        from {self.name} where {users} group by unit{within}),
+                     users as (
+                        select max(mass) as mass, count(*) as strata, min(least) as least,
+                               min(first) <> max(last) or sum(missing) > 0 as broken
+                        from strata group by unit)
+                select coalesce(max(mass), 0), coalesce(max(strata), 0), count(*) filter (where broken or least < 0) from users
+                """
+            ).fetchone() or (0, 0, 1)
+            if broken or largest > bound.mass or most > bound.strata:
+                raise BudgetRefusedError(
+                    "A bounded table does not keep its declared bound.", "Nothing was spent; this is a bug or tampering."
+                )
 
     def squares(self, marginal: Sequence[str]) -> int:
         """Sum over users and cells of the squared weight of a user in a cell, in steps of 1 / mass² of the bound, over mass.
 
         A user adds at most strata · mass, and one more for the division.
         """
-        keys = ", ".join(("unit", *marginal))
-        (total,) = self.connection.execute(
-            f"""
-            with cells as (select {keys}, sum(w)::hugeint as mass from {self.name} group by {keys})
-            select coalesce(sum(mass * mass), 0)::hugeint // {self.bound.mass} from cells
-            """
-        ).fetchone() or (0,)
-        return int(total)
+        keys, total = ", ".join(("unit", *marginal)), 0
+        for users in self._ranges():
+            (some,) = self.connection.execute(
+                f"""
+                with cells as (select sum(w)::hugeint as mass from {self.name} where {users} group by {keys})
+                select coalesce(sum(mass * mass), 0)::hugeint from cells
+                """
+            ).fetchone() or (0,)
+            total += int(some)
+        return total // self.bound.mass
+
+    def _ranges(self) -> list[str]:
+        # A group for each user, over some users a time: all at once would not fit into memory.
+        (rows,) = self.connection.execute(f"select count(*) from {self.name}").fetchone() or (0,)
+        return unit_ranges(rows, ROWS_AT_ONCE)
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,7 @@ def _keys(measure: Measure) -> list[str]:
 def _create(connection: duckdb.DuckDBPyConnection, measure: Measure, plan: RegisteredPlan) -> BoundedTable:
     name = f"bounded_{measure.name}"
     keys = "".join(f", {key} varchar" for key in _keys(measure))
-    connection.execute(f"create table {name} (unit varchar, company varchar, w bigint{keys})")
+    connection.execute(f"create table {name} (unit uuid, company varchar, w bigint{keys})")
     return BoundedTable(measure, measure.bound(plan.privacy.unit.weight_scale), name, connection)
 
 
@@ -170,4 +177,5 @@ def _insert(table: BoundedTable, plan: RegisteredPlan, secret: bytes) -> None:
 
 def _one_event(first: str) -> str:
     """Keeps one event a user: the first by `first`, then by keyed hash."""
-    return f"qualify row_number() over (partition by unit order by {first}sha256($secret || '/' || unit || '/' || record_id)) = 1"
+    drawn = "sha256(encode($secret) || unit::blob || encode(record_id))"  # of the hex key and the 16 bytes of the unit
+    return f"qualify row_number() over (partition by unit order by {first}{drawn}) = 1"

@@ -10,15 +10,17 @@ from schemas.codes import OPEN_OUTCOMES, domains
 from schemas.keys import ENDED, FOLLOWED, NO_FAILURE, UNKNOWN
 from schemas.plan import OUTCOME_EVENTS, Event, Measure, ReleasePlan
 
+_OUTCOMES = ("interventions.outcomes.kind", "interventions.outcomes.value", "interventions.outcomes.window")
+
 EVENT_COLUMNS: Mapping[Event, tuple[str, ...]] = {
     Event.RECORD: (),
-    Event.INTERVENTION_OUTCOME: ("interventions",),
-    Event.EVASION_TACTIC: ("evasion", "interventions", "n_turns"),
+    Event.INTERVENTION_OUTCOME: _OUTCOMES,
+    Event.EVASION_TACTIC: ("evasion.tactics", "interventions.type", "interventions.turn", "n_turns"),
     Event.FAILURE_MODE: ("failure_modes",),
-    Event.REFERRAL: ("interventions",),
-    Event.FOLLOWED_CONVERSATION: ("interventions", "n_turns"),
+    Event.REFERRAL: (*_OUTCOMES, "interventions.type"),
+    Event.FOLLOWED_CONVERSATION: (*_OUTCOMES, "interventions.turn", "n_turns"),
 }
-"""Columns of the record that making an event's rows reads; its keys may read more."""
+"""Columns of the record that making an event's rows reads, fields in them with dots; its keys may read more. No other is loaded."""
 
 _INTERVENTIONS = """
     select * exclude (position), interventions[position] as intervention, position - 1 as earlier

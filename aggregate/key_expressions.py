@@ -1,7 +1,9 @@
 """SQL of each public key, over the rows of an event. The one place where a key meets the record's columns."""
 
+import re
 from collections.abc import Mapping
 
+from schemas.arrow import pool_schema
 from schemas.keys import DEPTH_BANDS, EARLIER_BANDS, OTHER, PUBLIC_AGE_BANDS, UNKNOWN
 from schemas.plan import ReleasePlan
 
@@ -76,3 +78,13 @@ def key_expressions(plan: ReleasePlan) -> dict[str, str]:
         "stage": "stage",
         "ending": "ending",
     }
+
+
+_WITHIN = {"intervention": "interventions", "seen": "interventions.outcomes"}  # what an event unnests, and where it comes from
+
+
+def columns_of(expression: str) -> set[str]:
+    """Columns of the record that an expression names, fields in them with dots."""
+    names = re.findall(r"[a-z_]+(?:\.[a-z_]+)*", re.sub("'[^']*'", "", expression))
+    places = (".".join((_WITHIN.get(first, first), *rest)) for first, *rest in (name.split(".") for name in names))
+    return {place for place in places if place.split(".")[0] in pool_schema().names}

@@ -178,6 +178,7 @@ def prepare(tables: Sequence[BoundedTable], plan: RegisteredPlan, companies: Seq
 
 
 def _queries(table: BoundedTable, plan: RegisteredPlan, scope: Scope, companies: Sequence[str]) -> Iterator[_Query]:
+    table.check()
     measure, bound, privacy, rho = table.measure, table.bound, plan.privacy, plan.rho_of(table.measure)
     counts = {marginal: exact_counts(table, marginal, scope, companies) for marginal in measure.marginals}
     workload = Workload.of(measure, scope)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.keys import DEPTH_BANDS, PUBLIC_AGE_BANDS
-from schemas.plan import Estimand, Event, Measure, ReleasePlan
+from schemas.plan import Estimand, Event, Measure, RegisteredPlan, ReleasePlan
 
 Cells = dict[tuple[str, tuple[str, ...]], Counter[tuple[str, ...]]]
 
@@ -26,6 +26,7 @@ def record_keys(row: dict[str, Any], plan: ReleasePlan) -> dict[str, str]:
     return {
         "week": f"{year}-W{week:02d}",
         "ideation": row["risk"]["ideation"],
+        "behavior": row["risk"]["behavior"],
         "imminence": row["risk"]["imminence"],
         "selection_reason": row["selection_reason"],
         "age_band": PUBLIC_AGE_BANDS[row["person"]["age_band"]],
@@ -105,6 +106,36 @@ def events(row: dict[str, Any], measure: Measure, plan: ReleasePlan) -> list[dic
         case Event.FOLLOWED_CONVERSATION:
             end = followed(row, measure)
             return [] if end is None else [keys | end]
+
+
+def counting(rows: list[dict[str, Any]], plan: RegisteredPlan) -> list[dict[str, Any]]:
+    """The records that count, one user after the other, by the words of decision 0005."""
+    by_unit: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        by_unit[row["unit"]].append(row)
+    return [row for own in by_unit.values() for row in _counting(own) if _asked_for(row, plan)]
+
+
+def _counting(own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    records = [row for row in own if row["record_status"] in ("new", "correction")]
+    corrections = [row for row in own if row["record_status"] == "correction"]
+    withdrawals = [row for row in own if row["record_status"] == "withdrawal"]
+    if any(row["scope"] == "user" for row in withdrawals):
+        return []
+    here = {row["record_id"] for row in records}
+    gone = {row["supersedes"] for row in withdrawals} | {row["supersedes"] for row in corrections} - here
+    while more := {row["record_id"] for row in corrections if row["supersedes"] in gone} - gone:
+        gone |= more
+    replaced = {row["supersedes"] for row in corrections}
+    once = {row["record_id"]: row for row in sorted(records, key=lambda row: row["content"], reverse=True)}
+    by_target = sorted((row for row in once.values() if row["supersedes"]), key=lambda row: row["content"], reverse=True)
+    chosen = {row["supersedes"]: row["record_id"] for row in by_target}
+    return [row for name, row in once.items() if name not in gone | replaced and chosen.get(row["supersedes"], name) == name]
+
+
+def _asked_for(row: dict[str, Any], plan: RegisteredPlan) -> bool:
+    kind = row["origin"] == "synthetic" if plan.synthetic else row["origin"] not in ("synthetic", "adversarial_test")
+    return kind and row["domain"] == plan.release_plan.domain and row["pseudonym_unit"] in plan.privacy.unit.pseudonym_units
 
 
 def sums(rows: list[dict[str, Any]], plan: ReleasePlan, scale: int, order: Callable[[Estimand, dict[str, Any]], Any]) -> Cells:

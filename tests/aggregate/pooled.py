@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,11 @@ def registered(contributors: int = 3, quarter: Quarter = QUARTER, **changes: Any
     return RegisteredPlan(**{**fields, **changes})
 
 
+def content_of(*parts: str) -> str:
+    """A digest as the pool makes one of a record, here of some parts that tell records apart."""
+    return blake2b("/".join(parts).encode(), digest_size=32).hexdigest()
+
+
 def pool_row(company: str, record: dict[str, Any], reason: str = "flagged", **changes: Any) -> dict[str, Any]:
     row = dict(record)
     for name in ("started_at", "supersedes_started_at"):
@@ -60,7 +66,7 @@ def pool_row(company: str, record: dict[str, Any], reason: str = "flagged", **ch
         "selection_reason": reason,
         "unit": unit,
         "bucket": bucket_of(unit),
-        "content": f"{company}/{unit}/{row['record_id']}",
+        "content": content_of(company, unit, row["record_id"]),
     }
     return {**row, **own, **changes}
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from independent import sums
-from pooled import QUARTER, SECRET, as_scrubbed, pool_row, pool_rows, registered
+from pooled import QUARTER, SECRET, as_scrubbed, content_of, pool_row, pool_rows, registered
 
 from aggregate.bounding import BoundedTable, MeasurementSettings, bounded_tables
 from aggregate.counts import exact_counts, public_cells
@@ -43,6 +43,7 @@ def exact_sums(rows: list[dict[str, Any]], folder: Path, plan: RegisteredPlan | 
     found: Sums = {}
     for tables in tables_of(records, plan, folder, **limits):
         for table in tables:
+            table.check()
             scope = table.measure.scope(QUARTER, plan.release_plan)
             for marginal in table.measure.marginals:
                 found[table.measure.name, marginal] = exact_counts(table, marginal, scope, records.companies).total()
@@ -51,7 +52,7 @@ def exact_sums(rows: list[dict[str, Any]], folder: Path, plan: RegisteredPlan | 
 
 def order(estimand: Estimand, row: dict[str, Any]) -> tuple[Any, ...]:
     """Which of a user's records stands for it comes first: the most severe, then by keyed hash; or by keyed hash alone."""
-    drawn = hashlib.sha256(f"{SECRET.hex()}/{row['unit']}/{row['record_id']}".encode()).hexdigest()
+    drawn = hashlib.sha256(SECRET.hex().encode() + bytes.fromhex(row["unit"])[:16] + row["record_id"].encode()).hexdigest()
     if estimand is Estimand.ONE_RECORD:
         return (drawn,)
     return (*(-SEVERITY[field].get(row["risk"][field], 0) for field in SEVERITY), drawn)
@@ -86,7 +87,7 @@ def removing_a_user_keeps_the_bound(pick: int, copies: int, rows: list[dict[str,
     unit = units[pick % len(units)]
     others = [row for row in rows if row["unit"] != unit]
     own = [
-        {**copy.deepcopy(row), "record_id": f"{n}-{row['record_id'][:50]}", "content": f"{n}/{row['content']}"}
+        {**copy.deepcopy(row), "record_id": f"{n}-{row['record_id'][:50]}", "content": content_of(str(n), row["content"])}
         for row in rows
         if row["unit"] == unit
         for n in range(copies)
@@ -195,7 +196,7 @@ def test_a_key_outside_the_public_domain_stops(rows: list[dict[str, Any]], tmp_p
 
 
 def changed(row: dict[str, Any], record_id: str, **fields: Any) -> dict[str, Any]:
-    return {**copy.deepcopy(row), "record_id": record_id, "content": f"{record_id}/{row['content']}", **fields}
+    return {**copy.deepcopy(row), "record_id": record_id, "content": content_of(record_id, row["content"]), **fields}
 
 
 def withdrawal(row: dict[str, Any], scope: str, supersedes: str | None) -> dict[str, Any]:

@@ -3,14 +3,10 @@
 import functools
 import hashlib
 import json
-import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,21 +14,17 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from prefect_server import own_environment, prefect_server
 
 from benchmarks.demo import counted
 from benchmarks.survivors import survival
 from flows.pool import Pool
-from flows.prefect_home import SETTINGS
 from schemas.at_rest import Room, decryption
 from schemas.periods import Quarter
 
 COMMONS = Path(sys.executable).parent / "commons"
 USERS = "1500"
 CANARY = "kzqcanary"
-
-
-def own_environment() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "COMMONS"))}
 
 
 def commons(*arguments: str | Path, check: bool = True, api: str = "") -> subprocess.CompletedProcess[str]:
@@ -52,26 +44,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A real Prefect server, as a pool with workers has: its address and its database."""
     home = tmp_path_factory.mktemp("prefect")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    api = f"http://127.0.0.1:{port}/api"
-    settings = {**SETTINGS, "PREFECT_HOME": str(home), "PREFECT_SERVER_UI_ENABLED": "false"}
-    command = [Path(sys.executable).parent / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with (home / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, env=own_environment() | settings, stdout=log, stderr=log)
-    try:
-        for _ in range(600):
-            try:
-                with urllib.request.urlopen(f"{api}/health", timeout=1):
-                    break
-            except OSError:
-                assert process.poll() is None, "the Prefect server ended"
-                time.sleep(0.2)
+    with prefect_server(home) as api:
         yield api, home
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def tree(folder: Path) -> dict[str, str]:

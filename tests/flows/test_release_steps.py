@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from filled_pool import QUARTER, key, until_checked, until_published
 from stores import send
 
 from flows.drops import waiting
@@ -22,7 +23,7 @@ from flows.release_steps import (
     publish_release,
 )
 from flows.scrub_reports import deliver_scrub_reports
-from flows.scrubbing import pending_parts, scrub_parts, scrubbed_records
+from flows.scrubbing import pending_parts, scrubbed_records
 from intake.catalogue import AcceptedSubmission
 from intake.sealing import recipient_of
 from publish.path import State
@@ -32,56 +33,6 @@ from sample_data.simulate import simulate
 from schemas.errors import CommonsError, InternalError, NotApprovedError, ScrubStoppedError, UsageError
 from schemas.periods import Quarter
 from schemas.signing import encode_key, new_private_key, public_key
-
-QUARTER = Quarter(2026, 1)
-PEOPLE = (("olga", "operator"), ("otto", "operator"), ("carl", "clinical"), ("petra", "privacy"))
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pool with scrubbed records of one quarter and four registered people."""
-    root = tmp_path_factory.mktemp("pool")
-    made, config = root / "made", root / "config"
-    simulate(made, SimulationParameters(seed=41, users=200, quarters=1, text_share=0.02))
-    config.mkdir()
-    shutil.copy(made / "companies.toml", config)
-    people = ""
-    for person, role in PEOPLE:
-        key = new_private_key()
-        (root / f"{person}.key").write_text(encode_key(key))
-        people += f'[[person]]\nid = "{person}"\nrole = "{role}"\npublic_key = "{encode_key(public_key(key))}"\n'
-    (config / "people.toml").write_text(people)
-    pool = Pool(root)
-    for manifest in sorted(made.glob("*/*/manifest.json")):
-        send(pool, manifest.parent)
-    for arrival in waiting(pool):
-        take_in_submission(pool, *arrival)
-    scrub_parts(pool, pending_parts(pool))
-    return root
-
-
-@pytest.fixture
-def pool(filled: Path, tmp_path: Path) -> Pool:
-    """A copy of the filled pool for each test."""
-    shutil.copytree(filled, tmp_path / "pool")
-    return Pool(tmp_path / "pool")
-
-
-def key(pool: Pool, person: str) -> Path:
-    return pool.root / f"{person}.key"
-
-
-def until_checked(pool: Pool) -> None:
-    make_plan(pool, QUARTER, key(pool, "olga"))
-    measure_release(pool, QUARTER)
-    check_release(pool, QUARTER)
-
-
-def until_published(pool: Pool) -> Path:
-    until_checked(pool)
-    for person in ("carl", "petra"):
-        approve_release(pool, QUARTER, key(pool, person))
-    return publish_release(pool, QUARTER).folder
 
 
 def test_only_an_operator_plans_and_only_a_closed_quarter(pool: Pool) -> None:

@@ -143,4 +143,4 @@ def test_for_machines_everything_is_there_and_ids_are_whole(pool: Pool, made: Pa
     capsys.readouterr()
     assert run(["status", "--root", str(pool.root), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert {"submissions", "refused", "purged", "waiting", "missed", "releases"} <= set(found)
+    assert {"submissions", "refused", "purged", "waiting", "missed", "releases", "quarters"} <= set(found)

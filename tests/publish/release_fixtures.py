@@ -57,7 +57,9 @@ def _rated(measure: Measure, rated: str, key: str, scope: Any, flat: bool) -> np
     return np.array(rows)
 
 
-def _exact(measure: Measure, plan: RegisteredPlan, random: Any, total: int, flat: bool) -> tuple[list[str], np.ndarray]:
+def _exact(
+    measure: Measure, plan: RegisteredPlan, random: Any, total: int, flat: bool, even: str
+) -> tuple[list[str], np.ndarray]:
     """Users by all keys of a measure at once, so that its marginals agree. Returns the keys, and one axis for each."""
     scope = measure.scope(Quarter.parse(plan.quarter), plan.release_plan)
     keys = list(dict.fromkeys(key for marginal in measure.marginals for key in marginal))
@@ -66,7 +68,8 @@ def _exact(measure: Measure, plan: RegisteredPlan, random: Any, total: int, flat
     keys = [key for key in keys if key != rated]
     shares = np.ones(())
     for key in keys:
-        shares = np.multiply.outer(shares, _weights(key, scope))
+        weights = _weights(key, scope)
+        shares = np.multiply.outer(shares, np.ones_like(weights) if key == even else weights)
     if rated:
         of = "depth_band" if "depth_band" in keys else "intervention" if "intervention" in keys else keys[0]
         by_code = _rated(measure, rated, of, scope, flat)
@@ -81,11 +84,11 @@ def _sums(keys: list[str], whole: np.ndarray, over: Sequence[str]) -> np.ndarray
     return np.transpose(summed, [kept.index(key) for key in over])
 
 
-def _draw(measure: Measure, plan: RegisteredPlan, random: Any, users: float, flat: bool, noise: float) -> Answer:
+def _draw(measure: Measure, plan: RegisteredPlan, random: Any, users: float, flat: bool, noise: float, even: str) -> Answer:
     """What the measurement would draw for one measure, with the plan's own noise times `noise`."""
     scale, shares, rho = plan.privacy.unit.weight_scale, plan.privacy.shares, float(plan.rho_of(measure))
     scope = measure.scope(Quarter.parse(plan.quarter), plan.release_plan)
-    keys, whole = _exact(measure, plan, random, random.poisson(users), flat)
+    keys, whole = _exact(measure, plan, random, random.poisson(users), flat, even)
     residuals, marginals = [], []
     for residual in Workload.of(measure, scope).residuals:
         square, _ = residual.l2(scale, measure.bound(scale).strata)
@@ -124,8 +127,9 @@ def build_measured(
     synthetic: bool = True,
     version: int = 1,
     quarter: Quarter = QUARTER,
+    even: str = "",
 ) -> MeasuredRelease:
-    """A measured release of the real plan with made-up numbers of about `users` users."""
+    """A measured release of the real plan with made-up numbers of about `users` users; codes of the key `even` are as frequent."""
     privacy = load_privacy_parameters(CONFIG / "privacy.toml")
     questions = load_release_plan(CONFIG / "release_plan.toml", privacy)
     plan = RegisteredPlan(
@@ -143,7 +147,7 @@ def build_measured(
         plan=questions.model_dump(mode="json", by_alias=True),
     )
     random = np.random.default_rng(seed)
-    drawn = [_draw(m, plan, random, users, flat, noise) for m in questions.measures if m.outcome_kind not in not_collected]
+    drawn = [_draw(m, plan, random, users, flat, noise, even) for m in questions.measures if m.outcome_kind not in not_collected]
     answer = Answer(tuple(r for d in drawn for r in d.residuals), tuple(m for d in drawn for m in d.marginals))
     tables = tabulate(answer, plan.model_copy(update={"contributors": max(contributors, privacy.companies.minimum)}))
     spend = Spend("0.016016", 0.89, 1e-7, 2026, "0.032032", 1.29, 1e-7, ("a" * 64,))

@@ -25,6 +25,7 @@ STATUS_SHORT: Mapping[Status, str] = {
     Status.NOT_COLLECTED: "not collected",
 }
 _BESIDE = ("noise_stddev", "unknown_share")  # what a reader needs beside an estimate, and beside a share
+_ENOUGH = 5  # points that make a picture
 _SCRIPTS = ("explorer_data.js", "explorer_chart.js", "explorer.js")
 
 
@@ -139,14 +140,22 @@ def _table(table: NoisyTable, measured: MeasuredRelease) -> dict[str, Any]:
     }
 
 
-def _has_shares(table: Mapping[str, Any]) -> bool:
-    names = [reading["value"] for reading in table["readings"] if reading["share"]]
-    return any(
+def _published(table: Mapping[str, Any], shares: bool) -> int:
+    """How many numbers of a table are published without a caveat: its shares, or all."""
+    names = [reading["value"] for reading in table["readings"] if reading["share"] or not shares]
+    return sum(
         value is not None and why == 0
         for view in table["views"]
         for name in names
         for value, why in zip(view["values"][name], view["status"], strict=True)
     )
+
+
+def _start(tables: Sequence[Mapping[str, Any]]) -> str:
+    """The table to begin with: the first with shares enough for a picture, else the one that tells most."""
+    enough = next((table for table in tables if _published(table, shares=True) >= _ENOUGH), None)
+    best = enough or max(tables, key=lambda table: _published(table, shares=False), default=None)
+    return str(best["name"]) if best else ""
 
 
 def _meaning(status: Status, minimum: int) -> str:
@@ -156,7 +165,6 @@ def _meaning(status: Status, minimum: int) -> str:
 
 def _meta(measured: MeasuredRelease, tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     plan, spend = measured.plan, measured.spend
-    start = next((table["name"] for table in tables if _has_shares(table)), tables[0]["name"] if tables else "")
     return {
         "release": release_id(measured.quarter, measured.version),
         "notice": SYNTHETIC_NOTICE if plan.synthetic else "",
@@ -171,7 +179,7 @@ def _meta(measured: MeasuredRelease, tables: Sequence[Mapping[str, Any]]) -> dic
             {"code": s.value, "short": STATUS_SHORT[s], "meaning": _meaning(s, plan.privacy.companies.minimum)} for s in Status
         ],
         "tables": [{"name": table["name"], "title": table["title"]} for table in tables],
-        "start": start,
+        "start": _start(tables),
     }
 
 

@@ -20,8 +20,13 @@ const countDrawn = (view, reading, wanted = () => true) =>
 const bestReading = (table, view) =>
   table.readings.find((r) => r.share && countDrawn(view, r)) ?? table.readings.find((r) => countDrawn(view, r)) ?? table.readings[0];
 
-const bestView = (table) =>
-  ["share", "value"].map((name) => table.views.findIndex((v) => table.readings.some((r) => r[name] && countDrawn(v, r)))).find((n) => n >= 0) ?? 0;
+/** The first view with shares enough for a picture, else with numbers enough, else the one that tells most. */
+function bestView(table) {
+  const count = (view, name) => Math.max(0, ...table.readings.filter((r) => r[name]).map((r) => countDrawn(view, r)));
+  const enough = ["share", "value"].map((name) => table.views.findIndex((view) => count(view, name) >= 5)).find((n) => n >= 0);
+  const counts = table.views.map((view) => count(view, "value"));
+  return enough ?? counts.indexOf(Math.max(...counts));
+}
 
 const placesOf = (table, view, key) => {
   const found = new Set(view.codes[key]);

@@ -87,5 +87,5 @@ def demo(
     print_table("", summary["columns"], summary["rows"])
     for reason in dict.fromkeys(reason for release in summary["releases"] for reason in release["skipped"]):
         say(reason)
-    say(f"Open {summary['releases'][-1]['folder']}/brief.html" if summary["releases"] else "")
+    say(f"Open {summary['releases'][-1]['folder']}/explorer.html and brief.html in a browser." if summary["releases"] else "")
     return ExitCode.DONE

@@ -2,12 +2,10 @@
 
     python -m benchmarks.measure [STEP ...]
 
-Steps: `ours`, each peer by name, `workload`, `rows_1e6`, `rows_1e7`, and `rows_1e8`, which is long and runs only where it is
-named. Figures of steps that are not run stay as they were; ratios are of what stands.
+Steps: `ours`, each peer by name, `workload`, `coverage`, `rows_1e6`, `rows_1e7`, and `rows_1e8`, which is long and runs only
+where it is named. Figures of steps that are not run stay as they were; ratios are of what stands.
 """
 
-import importlib
-import importlib.util
 import json
 import sys
 from collections.abc import Mapping
@@ -16,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import measure_coverage, measure_workload
 from benchmarks.measure_data import Events, events, raw_truth, shared_truth, write_flat
 from benchmarks.measure_ours import ESTIMATES_ONLY, Measured, Request, default_rho, measured, whole_rho
 from benchmarks.measure_peers import PEERS, Skipped, measure_peer
@@ -26,7 +25,8 @@ from benchmarks.report import OUT, report
 FOLDER = OUT / "measure"
 SCALES = {"rows_1e6": 6, "rows_1e7": 7, "rows_1e8": 8}
 LONG = {"rows_1e8"}
-STEPS = ("ours", *PEERS, "workload", *SCALES)
+ALONE = {"workload": measure_workload.figures, "coverage": measure_coverage.figures}
+STEPS = ("ours", *PEERS, *ALONE, *SCALES)
 DRAWS, RUNS = 5, 2
 MEASURE_OF_DEFAULT_PLAN = "resource_opened_24h"
 
@@ -50,8 +50,8 @@ def main(asked: list[str]) -> None:
 def _measured(step: str, data: Events) -> dict[str, float]:
     if step == "ours":
         return _ours(data)
-    if step == "workload":
-        return _workload()
+    if step in ALONE:
+        return ALONE[step]()
     return _peer(step, data) if step in PEERS else measure_scale(SCALES[step], FOLDER)
 
 
@@ -72,7 +72,8 @@ def _ours(data: Events) -> dict[str, float]:
     costs = {name: min(vars(run.cost)[name] for run in alone) for name in vars(alone[0].cost)}
     return {
         **{f"ours_{name}": value for name, value in costs.items()},
-        "ours_bounded_seconds": min(run.bounded_seconds for run in alone),
+        **{f"ours_{stage}_seconds": min(run.stages[stage] for run in alone) for stage in alone[0].stages},
+        "ours_seconds_from_table": min(run.cost.seconds - run.stages["loaded"] for run in alone),
         **_named("ours", data, accurate),
         **_named("ours_with_company_rules", data, rules),
         **_named("ours_default_plan", data, default),
@@ -100,13 +101,6 @@ def _peer(name: str, data: Events) -> dict[str, float]:
     return {f"{name}_ran": 1.0, **{f"{name}_{metric}": value for metric, value in found.items()}}
 
 
-def _workload() -> dict[str, float]:
-    if importlib.util.find_spec("benchmarks.measure_workload") is None:
-        return {}
-    found: dict[str, float] = importlib.import_module("benchmarks.measure_workload").measure()
-    return found
-
-
 def _compared(metrics: Mapping[str, float]) -> dict[str, float]:
     """Ours under the names of the goals, and beside the peers: each the best in that measure, whichever peer it is."""
     own = {name: metrics[f"ours_{name}"] for name in _GOALS if f"ours_{name}" in metrics}
@@ -114,6 +108,8 @@ def _compared(metrics: Mapping[str, float]) -> dict[str, float]:
         peers = [metrics[f"{peer}_{name}"] for peer in PEERS if f"{peer}_{name}" in metrics]
         if peers and f"ours_{name}" in metrics:
             own |= {f"best_peer_{name}": min(peers), f"{name}_vs_best_peer": metrics[f"ours_{name}"] / min(peers)}
+    if "best_peer_seconds" in own and "ours_seconds_from_table" in metrics:
+        own["wall_from_table_vs_best_peer"] = metrics["ours_seconds_from_table"] / own["best_peer_seconds"]
     for goal, name in _RENAMED.items():
         if name in own:
             own[goal] = own[name]

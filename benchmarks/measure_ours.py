@@ -11,9 +11,12 @@ import time
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 
+from aggregate import resolving
 from aggregate.bounding import MeasurementSettings, bounded_tables
 from aggregate.counts import public_cells
 from aggregate.measurement import commitment
@@ -50,10 +53,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Measured:
-    """Noisy users-equivalent, of SHAPE for each draw; seconds until all users were bounded; cost up to the (first) draw."""
+    """Noisy users-equivalent, of SHAPE for each draw; seconds up to the end of each stage; cost up to the (first) draw.
+
+    Stages: `loaded` (read, decrypted, in a table), `bounded` (resolved, unnested, weighted), `counted` (checked and summed).
+    """
 
     counts: list[Floats]
-    bounded_seconds: float
+    stages: dict[str, float]
     cost: Cost
 
 
@@ -111,7 +117,8 @@ def measured(request: Request, folder: Path, name: str) -> Measured:
     written, answer = folder / f"{name}.request.json", Path(request.answer)
     written.write_text(json.dumps(asdict(request)), encoding="utf-8")
     found, cost = watched([sys.executable, "-m", "benchmarks.measure_ours", str(written)], answer, folder / f"{name}.log")
-    return Measured([np.array(counts).reshape(SHAPE) for counts in found["counts"]], found["bounded"], cost)
+    stages = {name: found[name] for name in ("loaded", "bounded", "counted")}
+    return Measured([np.array(counts).reshape(SHAPE) for counts in found["counts"]], stages, cost)
 
 
 def _run(request: Request) -> None:
@@ -125,7 +132,16 @@ def _run(request: Request) -> None:
     ours = [places[codes] for codes in cell_codes()]
     start = time.perf_counter()
     stages: dict[str, float] = {}
-    with bounded_tables(records, plan, SECRET, Path(request.scratch), settings) as tables:
+    load = resolving._load
+
+    def loaded(*arguments: Any, **options: Any) -> None:
+        load(*arguments, **options)
+        stages["loaded"] = time.perf_counter() - start
+
+    with (
+        mock.patch.object(resolving, "_load", loaded),
+        bounded_tables(records, plan, SECRET, Path(request.scratch), settings) as tables,
+    ):
         stages["bounded"] = time.perf_counter() - start
         prepared = prepare(tables, plan, records.companies)
         stages["counted"] = time.perf_counter() - start

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_A_PASS = 2_000_000
+_SORTED_FROM = 8  # passes: sorting costs about as much as looking at all rows so often
 
 _OF_USER = ("unit", "company", "record_id", "record_status", "scope", "supersedes", "content")
 _OF_PLAN = ("domain", "origin", "pseudonym_unit")
@@ -40,7 +41,7 @@ def resolved_records(
     passes = unit_ranges(count_rows(parts), rows_a_pass)
     if not parts:
         return
-    _load(connection, parts, plan, rows_a_pass, sort=len(passes) > 1)
+    _load(connection, parts, plan, rows_a_pass, passes=len(passes))
     for users in passes:
         _settle(connection, users)
         yield
@@ -70,18 +71,24 @@ def plan_columns(plan: RegisteredPlan) -> set[str]:
 
 
 def _load(
-    connection: duckdb.DuckDBPyConnection, parts: Sequence[EncryptedFiles], plan: RegisteredPlan, rows_at_once: int, *, sort: bool
+    connection: duckdb.DuckDBPyConnection,
+    parts: Sequence[EncryptedFiles],
+    plan: RegisteredPlan,
+    rows_at_once: int,
+    *,
+    passes: int,
 ) -> None:
     """Fills `sent` with all rows, of which `wanted` are of the plan's domain and kind.
 
-    Where there are several passes it is kept on disk, so many rows after the other each sorted by unit, so that a pass reads
-    little more than its own users.
+    Where there are several passes it is kept on disk; where there are many, so many rows at a time are sorted by unit, so that
+    a pass reads little more than its own users.
     """
     import pyarrow as pa
 
     columns = plan_columns(plan)
     own = ", ".join(dict.fromkeys((*_OF_USER, *sorted({column.split(".")[0] for column in columns}))))
-    begin, order = ("create table sent as", "order by unit") if sort else ("create temp table sent as", "")
+    begin = "create table sent as" if passes > 1 else "create temp table sent as"
+    order = "order by unit" if passes >= _SORTED_FROM else ""
     batches = record_batches(parts, (*_OF_USER, *_OF_PLAN, *columns), digests=("unit", "content"))
     for first in batches:
         connection.register("arriving", pa.RecordBatchReader.from_batches(first.schema, _some(first, batches, rows_at_once)))

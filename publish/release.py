@@ -37,9 +37,9 @@ Helpline = Mapping[str, str]
 PUBLIC_KEY = "minisign.pub"
 """Beside the catalogue: the key under which releases are signed, for minisign."""
 
-# What makes a release this one and no other. Code version and rendered pages are not in it: a published release stays as
+# What makes a release this one and no other. Code and schema version and rendered pages are not in it: a published release stays as
 # it was written, also when newer code asks for it again.
-_IDENTITY = ("release", "schema_version", "synthetic", "plan_hash", "tables_digest", "spend", "signoffs")
+_IDENTITY = ("release", "synthetic", "plan_hash", "tables_digest", "spend", "signoffs")
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,15 @@ def cells_view(table: str, names: Sequence[str]) -> Iterator[str]:
     yield f"  CASE{first} ELSE '' END AS _rate_key," if first else "  '' AS _rate_key,"
     yield f"  CASE _rate_key{opened} ELSE false END AS _open," if opened else "  false AS _open,"
     lines = ", ".join(f"CASE WHEN _rate_key <> {quoted(key)} THEN {key} END" for key in keys)
-    yield f"  concat_ws('|', {lines or quoted('')}) AS _line"
+    yield f"  concat_ws('|', {lines or quoted('')}) AS _line,"
+    # What a published rate is a share of is known from it, also where a cell of it is withheld.
+    line = "OVER (PARTITION BY quarter, _kind, _window, _marginal, _line)"
+    yield f"  count(*) FILTER (NOT _open) {line} AS _known,"
+    yield (
+        f"  max(estimate / rate) FILTER (rate > 0 AND rate < 1) {line} AS _whole"
+        if "rate" in names
+        else "  NULL::DOUBLE AS _whole"
+    )
     yield f"FROM {table};"
 
 

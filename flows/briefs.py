@@ -1,5 +1,6 @@
 """The brief of a pool's quarter: staff's own text, drafts of it before anybody signs, and what may stand in it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,16 +48,29 @@ def _house_rules(pool: Pool) -> HouseRules:
     path = pool.root / "config" / WITHHELD_WORDS
     withheld = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     names = [name for company in pool.registry.companies.values() for name in (company.id, company.agreement_id)]
-    urls = ({"name": line.name, "contact": ", ".join(line.urls)} for line in pool.scrub_settings.helplines if line.urls)
-    lines = (*({"name": line["name"], "contact": line["contact"]} for line in helplines(pool)), *urls)
+    lines = tuple(
+        {"name": line.name, "contact": ", ".join((*line.numbers, *line.vanity, *line.urls))}
+        for line in pool.scrub_settings.helplines
+    )
     words = tuple(word.strip() for word in withheld if word.strip() and not word.startswith("#"))
     return HouseRules(tuple(names), words, lines)
 
 
 def helplines(pool: Pool) -> list[dict[str, str]]:
-    """The pool's help lines, each with `region`, `name`, `contact`."""
-    lines = pool.scrub_settings.helplines
-    return [{"region": line.region, "name": line.name, "contact": ", ".join((*line.numbers, *line.vanity))} for line in lines]
+    """The pool's help lines, each with `region`, `name`, and `contact` as one would say it."""
+    return [
+        {"region": line.region, "name": line.name, "contact": _contact(line.numbers, line.vanity)}
+        for line in pool.scrub_settings.helplines
+    ]
+
+
+def _contact(numbers: Sequence[str], written: Sequence[str]) -> str:
+    """Numbers to call, what else is written for them, and which word to text where: each once."""
+    texts = [f"text {each}" for each in written if " to " in each]
+    plain = [number for number in numbers if not any(each.endswith(f" to {number}") for each in texts)]
+    digits = {"".join(filter(str.isdigit, number)) for number in plain}
+    others = [each for each in written if " to " not in each and "".join(filter(str.isalnum, each)) not in digits]
+    return ", ".join((*plain, *others, *texts))
 
 
 def measured_release(pool: Pool, quarter: Quarter) -> MeasuredRelease:

@@ -25,7 +25,8 @@ from publish.parquet import SYNTHETIC_NOTICE
 from publish.regions import by_region
 from publish.staff_text import StaffText
 from publish.templating import render
-from schemas.keys import KEYS
+from schemas.codes import domains
+from schemas.keys import ENDED, KEYS
 from schemas.plan import Measure
 from schemas.stages import MeasuredRelease
 from schemas.tables import TABLES, Status
@@ -39,6 +40,13 @@ SECTIONS = (
     "Limits",
 )
 """Titles under which staff's own paragraphs may stand."""
+STATUS_WORDS: Mapping[str, str] = {
+    Status.OK: "published",
+    Status.TOO_NOISY: "published, too noisy to stand alone",
+    Status.TOO_FEW_COMPANIES: "withheld, too few companies",
+    Status.NOT_COLLECTED: "not collected",
+}
+STAGES = ("shown", "opened", "handed_off")
 SHOWN_SENTENCES = 2  # of each question in the reading part; the appendix has all
 NAMED_GAPS = 4  # rows that a chart leaves out are named up to this many, then counted
 SHOWN_LINES = 2  # help lines of each region of the plan in the reading part; the appendix has all
@@ -67,26 +75,33 @@ def brief_claims(cells: ReleaseCells) -> list[Finding]:
     return find(cells)
 
 
-def _points(cells: ReleaseCells, listed: Sequence[Cell], key: str, panel: str) -> tuple[list[Point], list[str]]:
+def _points(cells: ReleaseCells, listed: Sequence[Cell], key: str, panel: str, share: str) -> tuple[list[Point], list[str]]:
     points, left_out = [], []
     for cell in listed:
         reading, label = cells.read(cell), KEYS[key].label(cell.code(key))
-        rate = estimate_of(reading, "rate")
-        if rate is None:
+        ends = [getattr(reading, f"{share}{end}") for end in ("", "_ci_low", "_ci_high")]
+        if None in ends:
             left_out.append(label)
         else:
-            value, low, high = (min(max(end, 0.0), 1.0) for end in (rate.value, rate.low, rate.high))
+            value, low, high = (min(max(end, 0.0), 1.0) for end in ends)
             points.append(Point(label, panel, value, low, high, reading.status))
     return points, left_out
 
 
 def _chart(
-    cells: ReleaseCells, panels: Sequence[tuple[str, Sequence[Cell]]], key: str, name: str, caption: str, across: bool
+    cells: ReleaseCells,
+    panels: Sequence[tuple[str, Sequence[Cell]]],
+    key: str,
+    name: str,
+    caption: str,
+    across: bool,
+    share: str = "rate",
+    what: str = "share of known outcomes",
 ) -> Chart:
     points: list[Point] = []
     gaps = []
     for panel, listed in panels:
-        found, left_out = _points(cells, listed, key, panel)
+        found, left_out = _points(cells, listed, key, panel, share)
         points += found
         if left_out:
             few = len(left_out) <= NAMED_GAPS
@@ -96,7 +111,7 @@ def _chart(
     told = "; ".join(f"{p.panel}, {p.label}: {100 * p.value:.0f} % ({100 * p.low:.0f} to {100 * p.high:.0f})" for p in points)
     svg = ""
     if points:
-        title = "share of known outcomes, with interval" if across and len(panels) < 3 else "share of known outcomes"
+        title = f"{what}, with interval" if across and len(panels) < 3 else what
         svg = interval_chart(points, title, f"{caption} {told}.", name, across)
     return Chart(svg, caption, "; ".join(gaps))
 
@@ -128,6 +143,67 @@ def _charts(cells: ReleaseCells) -> dict[str, Chart]:
             True,
         ),
     }
+
+
+def _coded(cells: ReleaseCells, table: str, key: str, other: str, code: str) -> list[Cell]:
+    """The cells of one code of a key, by another key; none where the plan does not ask for them."""
+    found = [listed for m, marginal, listed in cells.marginals if m.table == table and set(marginal) == {key, other}]
+    return [cell for listed in found[:1] for cell in listed if cell.code(other) == code]
+
+
+def _more_charts(cells: ReleaseCells) -> list[tuple[str, Chart]]:
+    """Charts of the appendix with their titles: of tables that the reading part says nothing of."""
+    referrals = domains()[cells.plan.domain].referrals
+    stages = [
+        (
+            KEYS["stage"].label(code).split(",")[0],
+            [
+                cell
+                for cell in _coded(cells, "referral_funnel", "intervention", "stage", code)
+                if cell.code("intervention") in referrals
+            ],
+        )
+        for code in STAGES
+    ]
+    ends = [KEYS["outcome"].label(code) for m in cells.plan.measures if m.table == "depth_survival" for code in m.ends_at]
+    followed = _coded(cells, "depth_survival", "depth_band", "ending", ENDED)
+    around = "Of conversations in which somebody rephrased, as labelled: share in which a safeguard was got around, by "
+    asked = [
+        (
+            TABLES["evasion"].title,
+            [("", _coded(cells, "evasion", "tactic", "bypassed", "yes"))],
+            ("tactic", "tactics", f"{around}tactic. Which tactics people try is not chance.", True, "rate", "share got around"),
+        ),
+        (
+            "Rephrasing, by depth of the conversation",
+            [("", _coded(cells, "evasion", "depth_band", "bypassed", "yes"))],
+            ("depth_band", "around", f"{around}turn of the first intervention.", False, "rate", "share got around"),
+        ),
+        (
+            TABLES["depth_survival"].title,
+            [("", followed)],
+            (
+                *("depth_band", "survival"),
+                f"Share of conversations in which none of this is seen up to the end of a depth (Kaplan and Meier): {', '.join(ends)}. "
+                "Who talks on differs from who does not.",
+                *(False, "surviving", "share not seen yet"),
+            ),
+        ),
+        (
+            TABLES["referral_funnel"].title,
+            [panel for panel in stages if panel[1]],
+            (
+                "intervention",
+                "funnel",
+                "Furthest stage that a referral is known to have reached.",
+                True,
+                "rate",
+                "share of known",
+            ),
+        ),
+    ]
+    drawn = ((title, _chart(cells, panels, *how)) for title, panels, how in asked if panels and panels[0][1])
+    return [(title, chart) for title, chart in drawn if chart.svg or chart.left_out]
 
 
 def cells_by_status(cells: ReleaseCells) -> list[dict[str, int | str]]:
@@ -218,6 +294,7 @@ def render_brief(
         staff_comparisons=text.comparisons,
         open_family=open_family(cells),
         charts=_charts(cells) if charts else {},
+        more=_more_charts(cells) if charts else [],
         seen=_sentences(findings, compared),
         described=_sentences(findings, described),
         depth=_sentences(findings, depth),
@@ -227,5 +304,6 @@ def render_brief(
         supported=sum(bool(finding.claim.asserts) for finding in findings),
         statuses=cells_by_status(cells),
         listing=_listing(cells),
+        status_words=STATUS_WORDS,
     )
     return Brief(html, tuple(findings), len(text.claims))

@@ -60,7 +60,8 @@ def _layers(points: Sequence[Point], across: bool, title: str | None, size: tupl
     }
     at = {number: (alt.X if across else alt.Y)("value:Q", scale=scale, axis=axis), band: along[band]}
     kinds = ["published", "too noisy to stand alone"]
-    fill = alt.Fill("shown:N", scale=alt.Scale(domain=kinds, range=[ACCENT, "#ffffff"]), legend=alt.Legend(title=None))
+    told = alt.Legend(title=None) if any(point.status != "ok" for point in points) else None  # nothing to tell apart
+    fill = alt.Fill("shown:N", scale=alt.Scale(domain=kinds, range=[ACCENT, "#ffffff"]), legend=told)
     base = alt.Chart(alt.InlineData(values=values))
     rule = base.mark_rule(color=ACCENT, strokeWidth=1.6).encode(**along)
     point = base.mark_point(size=30, stroke=ACCENT, strokeWidth=1.4, opacity=1).encode(fill=fill, **at)
@@ -87,7 +88,7 @@ def interval_chart(points: Sequence[Point], axis_title: str, alt_text: str, name
     rows = len({point.label for point in points})
     labels = 7 * max(len(point.label) for point in points) + 10
     width = (WIDTH - labels) // len(panels) - 18 if across else WIDTH - 60
-    size = (width, 13 * rows + 6) if across else (width, 110)
+    size = (width, 13 * rows + 6) if across else (width, 120)
     # Titles of many narrow panels would run into one another: there the caption says it.
     layered = _layers(points, across, axis_title if len(panels) < 3 else None, size)
     if len(panels) > 1:

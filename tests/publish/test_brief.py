@@ -10,12 +10,15 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from release_fixtures import build_measured
+from release_fixtures import build_measured, change_rows, withhold
 
-from publish.brief import render_brief
-from publish.pdf import render_pdf
+from publish.brief import SECTIONS, render_brief
+from publish.pdf import reading_pages, render_pdf
+from publish.staff_text import StaffText
+from publish.wording import is_causal
 from schemas.errors import InternalError
 from schemas.stages import MeasuredRelease
+from schemas.tables import Status
 
 HELPLINES = [
     {"region": "US", "name": "988 Suicide & Crisis Lifeline", "contact": "988"},
@@ -121,10 +124,10 @@ def test_it_is_one_file_and_speaks_to_a_screen_reader(html: str) -> None:
     page.feed(html)
     assert not page.outside and "<script" not in html and "@import" not in html
     assert len(page.ids) == len(set(page.ids)) and not page.headers_without_scope
-    assert len(page.drawings) == 4 and '<html lang="en">' in html
+    assert len(page.drawings) == 8 and '<html lang="en">' in html
     for drawing in page.drawings:
         assert drawing["role"] == "img" and "%" in str(drawing["aria-label"]) and drawing["aria-labelledby"] in page.ids
-    assert html.count("<title id=") == 4
+    assert html.count("<title id=") == 8
 
 
 def test_every_point_has_its_interval(html: str) -> None:
@@ -157,6 +160,36 @@ def test_the_pdf_is_tagged_and_marked_on_every_page(html: str, tmp_path: Path, c
             assert said in page
     reading = next(number for number, page in enumerate(pages) if "Appendix" in page)
     assert reading == 2  # two pages of reading
+
+
+def test_two_pages_are_read_and_more_are_told(measured: MeasuredRelease) -> None:
+    _pdf('<html lang="en"><title>x</title><p>text</p></html>')  # skips where there is no PDF
+    calm = "Labels come from people who disagree at times. "
+    short, long = (
+        render_brief(measured, HELPLINES, (), text=StaffText(calm * words, headings=SECTIONS)).html for words in (6, 200)
+    )
+    assert reading_pages(short) == 2 and (reading_pages(long) or 0) > 2
+
+
+def test_the_same_release_gives_the_same_pdf(html: str) -> None:
+    assert _pdf(html) == _pdf(html)
+
+
+def test_what_is_not_measured_yet_is_said_and_the_text_names_no_cause(html: str) -> None:
+    text = " ".join(re.sub(r"<style.*?</style>|<svg.*?</svg>|<[^>]*>", " ", html, flags=re.S).split())
+    assert "What followed changes Not yet measured" in text
+    sentences = re.findall(r'<span class="claim"[^>]*>(.*?)</span>', html)
+    assert sentences and not any(is_causal(sentence) for sentence in sentences)
+
+
+def test_withheld_numbers_say_why(measured: MeasuredRelease) -> None:
+    def lose(rows: list[dict[str, object]]) -> None:
+        for row in rows:
+            if row["language"] == "es":
+                withhold(row, Status.TOO_FEW_COMPANIES)
+
+    html = render_brief(change_rows(measured, "risk_profile", lose), (), (), charts=False).html
+    assert re.search(r"es</th><td class=\"number\">withheld</td><td>withheld, too few companies</td>", html)
 
 
 def test_a_page_that_refers_outside_is_our_bug() -> None:

@@ -63,7 +63,7 @@ def test_what_the_data_support_stands_in_its_section(measured: MeasuredRelease, 
     )
     assert sentence and "crisis_resource_referral" in sentence[1]
     assert re.search(r"difference \+\d+\.\d\spoints", sentence[2])
-    assert "1 further comparison after" in html and f"{open_family(cells):,}" in html
+    assert "chose what to compare (1 time)" in html and f"{open_family(cells):,}" in html
     assert html.count("(staff)") == 1  # the appendix lists it with its cells
 
 

@@ -37,6 +37,7 @@ NUMBERS = {
 }  # fmt: skip
 GROUPS = {
     "in-alder": 61101, "in-birch": 61102, "drop-alder": 61103, "drop-birch": 61104, "state": 61105, "review": 61106, "config": 61107,
+    "brief": 61109,
 }  # fmt: skip
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="separate accounts need root")
@@ -196,7 +197,7 @@ def differences(pool: Protected) -> list[str]:
 @needs_root
 def test_every_role_can_do_what_is_declared_and_nothing_else(pool: Protected) -> None:
     assert differences(pool) == []
-    assert len(pool.places()) * len(NUMBERS) == 16 * 8
+    assert len(pool.places()) * len(NUMBERS) == 17 * 8
 
 
 PLANTED = [

@@ -35,7 +35,7 @@ QUARTERS = (Quarter(2026, 1), Quarter(2026, 2), Quarter(2026, 3))
 @pytest.fixture(scope="module")
 def releases(people: People, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three releases with pages that take no time to draw."""
-    root = tmp_path_factory.mktemp("releases")
+    root = tmp_path_factory.mktemp("pool") / "releases"
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(release_module, "_pages", lambda _: ({"README.md": b"SYNTHETIC"}, {}))
         for quarter in QUARTERS:
@@ -143,6 +143,20 @@ def test_a_release_is_copied_whole_and_read_back(releases: Path, bucket: str, tm
     connection.execute(f"SET file_search_path = '{tmp_path}'")
     connection.execute((tmp_path / "views.sql").read_text())
     assert len(connection.execute("FROM sum_of('risk_profile', language = 'en')").fetchall()) == 3
+
+
+def test_publish_copies_what_it_has_written(
+    releases: Path, bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The flow itself is tested elsewhere; here only that its folder goes into the store, and into no place that is none."""
+    written = {"publish": {"folder": str(releases / "2026Q2" / "v1"), "skipped": []}}
+    monkeypatch.setattr("cli.releasing.run_release", lambda *_: written)
+    command = ["publish", "2026Q2", "--root", str(releases.parent), "--to"]
+    assert releases.name == "releases"
+    assert run([*command, "https://example.org/releases"]) == 2
+    assert run([*command, bucket, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["copied_to"] == bucket
+    assert not _failed(verify_place(f"{bucket}/2026Q2/v1"))
 
 
 class _Killed(BaseException):

@@ -1,6 +1,7 @@
 """The macros of `views.sql`, in DuckDB alone: what they say of one cell is what the release says, and they add noise rightly."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from release_fixtures import build_measured, change_rows, withhold
 from shipped import answer, answers, condition, covariance_of, opened, ship
 
+from publish.card import data_card
 from publish.content import marginal_cells
 from schemas.keys import ALL, KEYS
 from schemas.plan import Measure
@@ -154,6 +156,14 @@ def test_a_withheld_cell_is_never_left_out_of_a_sum(release: Connection) -> None
     whole = answers(release, "FROM sum_of('risk_profile', age_band <> 'all' AND ideation <> 'all')")
     published = answer(release, "SELECT sum(estimate) AS e FROM risk_profile WHERE age_band <> 'all' AND ideation <> 'all'")
     assert published["e"] > 0 and [(row["estimate"], row["status"]) for row in whole] == [(None, "too_few_companies")]
+
+
+def test_the_queries_of_the_data_card_run_on_its_release(release: Connection, measured: MeasuredRelease) -> None:
+    shown = re.findall(r"^```sql\n(.+?)^```$", data_card(measured, "0.1.0"), re.M | re.S)
+    assert len(shown) == 2
+    for query in shown:
+        rows = answers(release, query)
+        assert rows and all(value is not None for row in rows for name, value in row.items() if name in ("engaged", "estimate"))
 
 
 def test_an_unknown_table_is_an_error(release: Connection) -> None:

@@ -5,7 +5,6 @@ in many cells goes together. Truth is the mass expected of such users: noise and
 Noise is the plan's own. `python -m benchmarks.macros` prints the coverage.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -307,12 +306,17 @@ def trend_coverage(draws: int = 60, users: float = 3_000, seed: int = 2) -> Cove
 
 
 def main() -> None:
+    """Prints the figures and writes `build/bench/macros.json`."""
+    report("macros", figures())
+
+
+def figures() -> dict[str, float]:
     """Coverage by macro, and over all."""
     one, trend = coverage(draws=400), trend_coverage(draws=200)
     held = one.held | trend.held
     metrics = {f"coverage_{macro}": held[macro][0] / held[macro][1] for macro in held}
-    sys.stdout.write(f"{sum(number for _, number in held.values())} intervals\n")
-    report("macros", {**metrics, "macro_coverage": sum(h for h, _ in held.values()) / sum(n for _, n in held.values())})
+    tried = sum(number for _, number in held.values())
+    return {**metrics, "macro_intervals": tried, "macro_coverage": sum(h for h, _ in held.values()) / tried}
 
 
 if __name__ == "__main__":

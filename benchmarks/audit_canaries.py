@@ -194,7 +194,7 @@ def _pooled() -> tuple[pa.Table, npt.NDArray[np.int64]]:
         for number, sent in records_of(company):
             unit = unit_id(company, sent.pop("user_pseudonym"))
             own = {"company": company, "submission": "0" * 64, "pseudonym_unit": "account", "selection_reason": REASON}
-            named = {"unit": unit, "bucket": bucket_of(unit), "content": f"{unit}/{sent['record_id']}"}
+            named = {"unit": unit, "bucket": bucket_of(unit), "content": unit_id(unit, sent["record_id"])}
             rows.append({**sent, **own, **named, "started_at": datetime.fromisoformat(sent["started_at"])})
             canary.append(number if company == OWNER else -1)
     return pa.Table.from_pylist(rows, schema=pool_schema()), np.array(canary)

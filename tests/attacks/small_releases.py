@@ -61,7 +61,7 @@ def population(users: int, seed: int, cells: list[tuple[str, ...]]) -> tuple[pa.
         company = COMPANIES[user % len(COMPANIES)]
         unit = unit_id(company, sent.pop("user_pseudonym"))
         own = {"company": company, "submission": "0" * 64, "pseudonym_unit": "account", "selection_reason": "flagged"}
-        named = {"unit": unit, "bucket": bucket_of(unit), "content": unit, "record_id": f"record-{user}"}
+        named = {"unit": unit, "bucket": bucket_of(unit), "content": unit_id(unit, "record"), "record_id": f"record-{user}"}
         known = {
             "risk": sent["risk"] | {"ideation": ideation, "behavior": behavior},
             "person": sent["person"] | {"age_band": ages[age]},

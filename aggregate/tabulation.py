@@ -259,8 +259,9 @@ def _rates(noisy: _NoisyMeasure, marginal: Names, cells: list[_Cell], key: str) 
     for line in _lines(cells, tuple(name for name in marginal if name != key)):
         group = [cells[place] for place in line]
         known = [cell for cell in group if cell.keys[key] not in unknown]
-        # A rate gives its denominator away, and with it the sum of the withheld cells in it: that sum must keep the rules too.
-        if not _keep_rules(known):
+        # A rate gives its denominator away, and with it the sum of the withheld cells in it. Even where that sum keeps the rules,
+        # it may be what another marginal's sum needs to give away a cell that does not: so it is not told.
+        if not all(cell.published for cell in known):
             continue
         denominator = sum(cell.estimate for cell in known)
         shares = _unknown_share([cell for cell in group if cell.keys[key] in unknown], denominator)
@@ -306,7 +307,7 @@ def _keep_rules(cells: Iterable[_Cell]) -> bool:
 
 
 def _unknown_share(unknown: list[_Cell], denominator: float) -> dict[str, float]:
-    if not _keep_rules(unknown):
+    if not all(cell.published for cell in unknown):
         return {}
     mass = max(sum(cell.estimate for cell in unknown), 0.0)
     return {"unknown_share": mass / (mass + denominator)} if denominator > 0 else {}

@@ -202,23 +202,23 @@ def _has_share(table: TableCells, key: CellKey, share: str) -> bool:
 
 
 def check_withheld(inspection: Inspection) -> Outcome:
-    """No withheld cell can be worked out from the rates beside it: a rate times its denominator gives the group's total."""
-    open_groups = 0
+    """No line of cells with a withheld one has rates: they would give its denominator away, and with it what is withheld."""
+    open_lines = 0
     for table in inspection.tables:
-        withheld: Counter[Cell] = Counter()
-        rated: Counter[Cell] = Counter()
+        withheld, rated = set[Cell](), set[Cell]()
         for key, cell in table.readings():
             codes = _codes(table, key)
             rated_key = TABLES[table.name].rate_key(codes)
             if rated_key:
-                group = Cell.of(table.name, dict(zip(table.key_names, key, strict=True))).without(rated_key)
-                known = codes[rated_key] not in KEYS[rated_key].open_codes
-                withheld[group] += known and cell.status == Status.TOO_FEW_COMPANIES
-                rated[group] += cell.rate is not None
-        open_groups += sum(withheld[group] == 1 and rated[group] > 0 for group in withheld)
-    if not open_groups:
-        return True, "No withheld cell follows from the rates beside it."
-    return False, f"In {open_groups} groups the one withheld cell follows from the rates beside it; drop those rates."
+                line = Cell.of(table.name, dict(zip(table.key_names, key, strict=True))).without(rated_key)
+                if codes[rated_key] not in KEYS[rated_key].open_codes and cell.status == Status.TOO_FEW_COMPANIES:
+                    withheld.add(line)
+                if cell.rate is not None:
+                    rated.add(line)
+        open_lines += len(withheld & rated)
+    if not open_lines:
+        return True, "No line of cells with a withheld one has rates."
+    return False, f"{open_lines} lines of cells with a withheld one have rates; drop those rates."
 
 
 def check_signal(inspection: Inspection) -> Outcome:
@@ -269,7 +269,7 @@ CHECKS: tuple[Check, ...] = (
     Check("numbers", True, "Are numbers finite and inside their intervals?", check_numbers),
     *_statistics(),
     Check("brief", True, "Does the brief render, with every claim supported by its cells?", check_brief, _SOUND),
-    Check("withheld", False, "Can a withheld cell be worked out from the rates beside it?", check_withheld),
+    Check("withheld", True, "Has no line of cells with a withheld one any rates?", check_withheld),
     Check("signal", False, "Is at least half of what is published more than noise?", check_signal),
 )
 

@@ -115,6 +115,9 @@ class Measure(_PlanModel):
                 raise ValueError("following a conversation ends at a value that the outcome does not have")
         elif self.outcome_kind or self.window:
             raise ValueError("only outcome measures name an outcome kind and a window")
+        if self.event is Event.FOLLOWED_CONVERSATION and len(self.marginals) != 1:
+            # A curve gives sums of its cells away; with those of a second marginal they could give a withheld cell away.
+            raise ValueError("a followed conversation has one marginal; slices of it are measures of their own")
         if bool(self.ends_at) != (self.event is Event.FOLLOWED_CONVERSATION):
             raise ValueError("a followed conversation, and nothing else, names the outcomes at which it ends")
         if self.stratum and any(self.stratum not in m for m in self.marginals):

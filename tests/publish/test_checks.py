@@ -225,12 +225,12 @@ def test_a_further_or_missing_column_stops_and_nothing_that_cannot_look_passes(m
     assert "columns" in failed(replace(measured, tables=tuple(others)))
 
 
-def test_a_withheld_outcome_beside_rates_warns(measured: MeasuredRelease) -> None:
+def test_a_withheld_outcome_beside_rates_stops(measured: MeasuredRelease) -> None:
     def hide_one(rows: Rows) -> None:
         withhold(_first(rows, intervention="coping_skill", outcome="unchanged"), Status.TOO_FEW_COMPANIES)
 
     results = {r.name: r for r in run_checks(change_rows(measured, "intervention_outcomes", hide_one))}
-    assert not results["withheld"].passed and not results["withheld"].stops
+    assert not results["withheld"].passed and results["withheld"].stops
 
 
 def test_mostly_noise_warns() -> None:

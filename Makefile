@@ -8,7 +8,7 @@ SYSTEM_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-de
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run setup-system setup-peers demo test test-long lint format docs bench lock clean
+.PHONY: help setup setup-run setup-system setup-peers setup-readers demo test test-long lint format docs bench lock clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,10 +38,16 @@ build/peers/%/stamp: requirements/peers-%.txt
 
 setup-peers: $(PEERS:%=build/peers/%/stamp) ## install the peers of bench-measure, pinned by hash, each in an environment of its own
 
+build/readers/stamp: requirements/readers.txt
+	$(PYTHON) -m venv build/readers
+	build/readers/bin/python -m pip install --quiet --no-deps --require-hashes -r $< && touch $@ || echo "the readers' tools cannot be installed here: their tests are skipped"
+
+setup-readers: build/readers/stamp ## install what researchers use on a release (validators, pandas), pinned by hash, apart from our own
+
 demo: setup-run ## all of it on synthetic data, below demo/
 	$(BIN)/commons demo --root demo
 
-test: setup ## the tests (under 15 minutes on 2 cores)
+test: setup setup-readers ## the tests (under 15 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
 
 test-long: setup ## the long suites: attacks, audits, statistics over many seeds
@@ -73,6 +79,8 @@ lock: setup ## resolve requirements/*.txt anew
 		--no-header --no-annotate pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
 		--no-header --no-annotate --group dev --constraint requirements/run.txt pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
+		--no-header --no-annotate requirements/readers.in -o requirements/readers.txt
 	for peer in $(PEERS); do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 		--no-emit-index-url --no-header --no-annotate requirements/peers-$$peer.in -o requirements/peers-$$peer.txt || exit 1; done
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,14 @@ def test_a_macro_asked_by_row_says_the_same_as_alone(releases: Path) -> None:
     )
     key = lambda row: str(row["quarter"])  # noqa: E731
     assert [row["rate"] for row in sorted(by_row, key=key)] == pytest.approx([row["rate"] for row in sorted(alone, key=key)])
+
+
+def test_the_first_answer_of_the_readme_runs_in_a_release(releases: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    block = readme.split("```python\n", 1)[1].split("```", 1)[0]
+    folder = next(releases.glob("*/v1"))
+    done = subprocess.run([sys.executable, "-c", block], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "crisis_resource_referral" in done.stdout, done.stderr[-1000:]
 
 
 def test_each_block_of_pandas_runs(releases: Path) -> None:

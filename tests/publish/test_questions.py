@@ -87,7 +87,7 @@ def test_each_block_of_pandas_runs(releases: Path) -> None:
     setup, *blocks = _blocks("python")
     for block in blocks:
         done = subprocess.run([python, "-c", setup + block], cwd=releases, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0 and "status" in done.stdout, done.stderr[-1000:]
+        assert done.returncode == 0 and len(done.stdout.splitlines()) > 2, done.stderr[-1000:]
 
 
 def test_each_block_of_r_runs(releases: Path) -> None:

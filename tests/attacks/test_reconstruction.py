@@ -12,6 +12,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 import pyarrow.parquet as pq
 from pooled import QUARTER, SECRET, as_scrubbed, pooled_table, registered
 from scipy.optimize import linprog
@@ -173,11 +174,13 @@ def _total(marginals: tuple[Names, ...], told: dict[Any, Any]) -> float:
     return max(sum(values) for values in sums.values() if values)
 
 
+@pytest.mark.long
 def test_cells_are_not_rebuilt_from_a_release(tmp_path: Path) -> None:
     right, blind = cells_right(*release_folder("1001/62500", tmp_path))
     assert right < blind + 0.15
 
 
+@pytest.mark.long
 def test_cells_are_rebuilt_where_a_release_is_exact(tmp_path: Path) -> None:
     right, blind = cells_right(*release_folder(NOISELESS, tmp_path))
     assert right > 0.6  # the others are withheld by the company rules, in twos and more

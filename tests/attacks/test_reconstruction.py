@@ -12,8 +12,8 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-import pytest
 import pyarrow.parquet as pq
+import pytest
 from pooled import QUARTER, SECRET, as_scrubbed, pooled_table, registered
 from scipy.optimize import linprog
 from scipy.stats import norm

@@ -130,3 +130,12 @@ def test_many_keys_and_passes_give_what_one_gives(rows: list[dict[str, Any]], tm
     assert weights(records, tmp_path, rows_a_pass=len(rows) // 5) == whole
     fewer = replace(records, parts=records.parts[1:])
     assert weights(fewer, tmp_path) != whole
+
+
+def test_a_file_of_many_row_groups_is_read_as_one_of_one(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Nested codes come as dictionaries, a new one in each row group: a large part of a pool has several."""
+    whole = as_scrubbed(rows, tmp_path / "one")
+    many = as_scrubbed(rows, tmp_path / "many")
+    table = pa.Table.from_pylist(rows, schema=pool_schema())
+    pq.write_table(table, many.parts[0].files[0], row_group_size=29, encryption_properties=encryption(SECRET))
+    assert weights(whole, tmp_path / "a") == weights(many, tmp_path / "b")

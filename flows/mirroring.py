@@ -1,12 +1,12 @@
 """Releases elsewhere: verified on the web or in a store, and copied into a store. Credentials come from the environment."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from intake.store_errors import guarded_store, silence
+from intake.store_errors import guarded_store
+from intake.store_s3 import store_filesystem
 from publish.minisign import read_public_key
 from publish.mirror import mirror_release, verify_there
 from publish.places import StorePlace, WebPlace
@@ -20,22 +20,7 @@ def store_at(url: str) -> StorePlace:
     parts = urlsplit(url)
     if parts.scheme != "s3" or not parts.hostname or parts.username or parts.query or parts.fragment:
         raise UsageError("That is no place of a store.", "Give s3://bucket/prefix; credentials stand in the environment (AWS_…).")
-    import s3fs  # type: ignore[import-untyped]
-
-    silence("s3fs", "fsspec", "botocore", "aiobotocore", "asyncio")
-    filesystem = s3fs.S3FileSystem(
-        endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
-        use_listings_cache=False,
-        skip_instance_cache=True,
-        # Trailing checksums are not known to every S3-compatible store; the release's own hashes tell of any altered byte.
-        config_kwargs={
-            "connect_timeout": 10,
-            "read_timeout": 120,
-            "request_checksum_calculation": "when_required",
-            "response_checksum_validation": "when_required",
-        },
-    )
-    return StorePlace(filesystem, parts.netloc, parts.path)
+    return StorePlace(store_filesystem(), parts.netloc, parts.path)
 
 
 def verify_place(place: str, key_file: Path | None = None) -> list[CheckResult]:

@@ -12,26 +12,31 @@ _FOLDERS_A_PAGE = 10
 _WHOLE_PUT = 512 << 20  # s3fs puts what is smaller than twice this in one request
 
 
+def store_filesystem() -> Any:
+    """The S3-compatible store of the environment: `AWS_ENDPOINT_URL`, or Amazon's, with credentials of the environment."""
+    import s3fs  # type: ignore[import-untyped]
+
+    silence("s3fs", "fsspec", "botocore", "aiobotocore", "asyncio")
+    return s3fs.S3FileSystem(
+        endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
+        use_listings_cache=False,
+        skip_instance_cache=True,
+        # Trailing checksums are not known to every S3-compatible store; age, and a release's own hashes, tell of any altered byte.
+        config_kwargs={
+            "connect_timeout": 10,
+            "read_timeout": 120,
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+        },
+    )
+
+
 class S3Drop(Drop):
     """See Drop. There are no folders and no links in such a store, only names."""
 
     def __init__(self, bucket: str, prefix: str) -> None:
-        import s3fs  # type: ignore[import-untyped]
-
-        silence("s3fs", "fsspec", "botocore", "aiobotocore", "asyncio")
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
-        self._fs = s3fs.S3FileSystem(
-            endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
-            use_listings_cache=False,
-            skip_instance_cache=True,
-            # Trailing checksums are not known to every S3-compatible store; age tells us of any altered byte.
-            config_kwargs={
-                "connect_timeout": 10,
-                "read_timeout": 120,
-                "request_checksum_calculation": "when_required",
-                "response_checksum_validation": "when_required",
-            },
-        )
+        self._fs = store_filesystem()
 
     @guarded_store
     def entries(self, folder: str, most: int) -> list[Entry]:

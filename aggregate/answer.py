@@ -34,11 +34,51 @@ class NoisyMarginal:
 
 
 @dataclass(frozen=True)
+class NoisyPanel:
+    """Sums of one marginal over the companies that contributed in the quarter before too, one value a public cell, in integer steps."""
+
+    measure: str
+    marginal: tuple[str, ...]
+    values: tuple[int, ...]
+    scale: float
+
+
+@dataclass(frozen=True)
+class NoisyRound:
+    """One round of a search for terms: what was over its threshold, in integer steps. `words` is of one term each, in order."""
+
+    search: str
+    number: int
+    words: tuple[str, ...]
+    values: tuple[int, ...]
+    scale: float
+    threshold: int
+    delta: float
+
+
+@dataclass(frozen=True)
+class NoisyTracked:
+    """Counts of terms that were found earlier, with what decides the company rules, in integer steps; a value each a term."""
+
+    search: str
+    words: tuple[str, ...]
+    values: tuple[int, ...]
+    scale: float
+    outside: tuple[int, ...]
+    outside_scale: float
+    dominance: tuple[int, ...]
+    dominance_scale: float
+
+
+@dataclass(frozen=True)
 class Answer:
     """All that was drawn for a release."""
 
     residuals: tuple[NoisyResidual, ...]
     marginals: tuple[NoisyMarginal, ...]
+    panels: tuple[NoisyPanel, ...] = ()
+    rounds: tuple[NoisyRound, ...] = ()
+    tracked: tuple[NoisyTracked, ...] = ()
 
     def to_bytes(self) -> bytes:
         """The stored form; the same answer gives the same bytes."""
@@ -51,6 +91,9 @@ class Answer:
         return cls(
             tuple(NoisyResidual(**_tuples(row)) for row in read["residuals"]),
             tuple(NoisyMarginal(**_tuples(row)) for row in read["marginals"]),
+            tuple(NoisyPanel(**_tuples(row)) for row in read["panels"]),
+            tuple(NoisyRound(**_tuples(row)) for row in read["rounds"]),
+            tuple(NoisyTracked(**_tuples(row)) for row in read["tracked"]),
         )
 
 

@@ -14,12 +14,13 @@ from aggregate.counts import public_cells
 from aggregate.intervals import Rate, count_interval, one_sided_z, rate_interval, z_value
 from aggregate.survival import survival_curve
 from aggregate.workload import Floats, Workload
+from schemas.derived_tables import COVARIANCE
 from schemas.errors import InternalError
 from schemas.keys import ALL, ENDED, KEYS
 from schemas.periods import Quarter
 from schemas.plan import Measure, Names, RegisteredPlan
 from schemas.stages import NoisyTable
-from schemas.tables import COVARIANCE, TABLES, Status, columns, key_columns
+from schemas.tables import TABLES, Status, columns, key_columns
 
 _CURVE_KEYS: Names = ("ending", "depth_band")
 _SAFE = 2.0  # deviations by which the sampling factor is taken too large, and that it must be told from 0 by

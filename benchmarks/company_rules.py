@@ -16,9 +16,9 @@ from benchmarks.report import report
 from flows.pool import packaged_config
 from sample_data.generate import generate
 from sample_data.parameters import SimulationParameters
+from schemas.derived_tables import COVARIANCE
 from schemas.parameters import load_privacy_parameters
 from schemas.plan import load_release_plan
-from schemas.tables import COVARIANCE
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "aggregate"))
 from pooled import SECRET, as_scrubbed, pooled_table, registered

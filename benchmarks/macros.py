@@ -22,11 +22,11 @@ from aggregate.workload import Workload
 from benchmarks.report import report
 from flows.pool import packaged_config
 from publish.views import cells_view, macros_sql
+from schemas.derived_tables import COVARIANCE
 from schemas.keys import KEYS
 from schemas.parameters import load_privacy_parameters
 from schemas.periods import Quarter
 from schemas.plan import Measure, RegisteredPlan, load_release_plan
-from schemas.tables import COVARIANCE
 
 MEASURES = ("risk_profile", "user_reply_next_turn", "depth_user_reply_next_turn")
 QUARTERS = ("2025Q4", "2026Q1", "2026Q2", "2026Q3")

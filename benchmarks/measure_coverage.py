@@ -31,12 +31,13 @@ from sample_data.generate import generate
 from sample_data.parameters import SimulationParameters
 from schemas.arrow import pool_schema
 from schemas.at_rest import encryption
+from schemas.derived_tables import COVARIANCE
 from schemas.keys import ENDED, KEYS
 from schemas.parameters import load_privacy_parameters
 from schemas.periods import Quarter
 from schemas.plan import Measure, Names, RegisteredPlan, load_release_plan
 from schemas.stages import EncryptedFiles, ScrubbedRecords
-from schemas.tables import COVARIANCE, TABLES, shares_of
+from schemas.tables import TABLES, shares_of
 
 QUARTER, KEY, SECRET = Quarter(2026, 1), b"k" * 32, b"s" * 32
 USERS, SEEDS, ROUNDS = 24_000, 2, 20

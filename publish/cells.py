@@ -6,11 +6,12 @@ from functools import cached_property
 from typing import Any
 
 from publish.content import CellKey, marginal_cells, ordered_tables, sorted_rows
+from schemas.derived_tables import COVARIANCE
 from schemas.errors import InternalError
 from schemas.keys import ALL, KEYS
 from schemas.plan import Measure
 from schemas.stages import MeasuredRelease
-from schemas.tables import COVARIANCE, Status, key_columns
+from schemas.tables import TABLES, Status, key_columns
 
 VALUES = ("estimate", "estimate_nonneg", "noise_stddev", "sampling_factor", "ci_low", "ci_high")
 SHARES = ("rate", "hazard", "surviving")
@@ -111,7 +112,7 @@ class ReleaseCells:
         self.tables = {
             table.name: TableCells(table.name, key_columns(table.name, self.plan), sorted_rows(table, self.plan).to_pydict())
             for table in ordered_tables(measured)
-            if table.name != COVARIANCE
+            if TABLES[table.name].of_cells
         }
         self.covariance = next((t.rows.to_pylist() for t in measured.tables if t.name == COVARIANCE), [])
 

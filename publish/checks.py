@@ -7,11 +7,12 @@ from functools import cached_property
 
 from publish.cells import RATES, SHARES, VALUES, Cell, ReleaseCells, TableCells
 from publish.content import CellKey, marginal_cells, table_names
+from schemas.derived_tables import COVARIANCE, OWN_KEYS
 from schemas.errors import CommonsError
 from schemas.keys import ALL, ENDED, KEYS
 from schemas.plan import Measure
 from schemas.stages import CheckResult, MeasuredRelease
-from schemas.tables import COVARIANCE, TABLES, Status, columns
+from schemas.tables import TABLES, Status, columns
 
 WITHHELD = (Status.TOO_FEW_COMPANIES.value, Status.NOT_COLLECTED.value)
 Outcome = tuple[bool, str]
@@ -37,7 +38,7 @@ class Inspection:
     @cached_property
     def expected(self) -> dict[str, dict[CellKey, Measure]]:
         """For each table, every cell that the plan publishes, with its measure."""
-        found: dict[str, dict[CellKey, Measure]] = {name: {} for name in table_names(self.questions) if name != COVARIANCE}
+        found: dict[str, dict[CellKey, Measure]] = {name: {} for name in table_names(self.questions) if TABLES[name].of_cells}
         for measure in self.questions.measures:
             for marginal in measure.marginals:
                 found[measure.table].update(dict.fromkeys(marginal_cells(measure, marginal, self.plan), measure))
@@ -56,7 +57,7 @@ class Check:
     needs: tuple[str, ...] = ("columns",)
 
 
-_NEVER_NULL = ("of_table", "keys", "codes", "variance")
+_NEVER_NULL = ("codes", "variance")
 
 
 def check_companies(inspection: Inspection) -> Outcome:
@@ -87,7 +88,7 @@ def check_columns(inspection: Inspection) -> Outcome:
         if table.rows.num_rows and any(
             table.rows.column(c.name).null_count
             for c in columns(table.name, inspection.questions)
-            if c.name in ("quarter", "status", *(_NEVER_NULL if table.name == COVARIANCE else ()))
+            if c.name in ("quarter", "status", *OWN_KEYS.get(table.name, ()), *(_NEVER_NULL if table.name == COVARIANCE else ()))
         ):
             return False, f"A row of {table.name} misses what each row has."
     return True, f"{len(names)} tables have their declared columns."

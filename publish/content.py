@@ -7,12 +7,13 @@ from typing import Literal
 import pyarrow as pa
 
 from schemas.canonical import digest
+from schemas.derived_tables import COVARIANCE, EFFECTS, PATTERNS, TERMS
 from schemas.errors import InternalError
 from schemas.keys import ALL, KEYS
 from schemas.periods import Quarter
 from schemas.plan import Measure, RegisteredPlan, ReleasePlan
 from schemas.stages import MeasuredRelease, NoisyTable
-from schemas.tables import COVARIANCE, TABLES, columns, key_columns
+from schemas.tables import CHANGES, TABLES, columns, key_columns
 
 CellKey = tuple[str, ...]
 """The values of a table's key columns, in the order of `schemas.tables.key_columns`."""
@@ -21,6 +22,8 @@ CellKey = tuple[str, ...]
 def table_names(plan: ReleasePlan) -> tuple[str, ...]:
     """Tables that a plan fills, in the order of the contract."""
     filled = {COVARIANCE, *(measure.table for measure in plan.measures)}
+    filled |= {EFFECTS} if CHANGES in filled else set()
+    filled |= {name for name, asked in ((PATTERNS, plan.patterns), (TERMS, plan.terms)) if asked}
     return tuple(name for name in TABLES if name in filled)
 
 

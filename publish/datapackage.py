@@ -6,8 +6,9 @@ from typing import Any
 from publish.content import ordered_tables
 from publish.parquet import SYNTHETIC_NOTICE
 from publish.views import READING, data_path
+from schemas.columns import Column
 from schemas.stages import MeasuredRelease
-from schemas.tables import TABLES, Column, Status, columns, key_columns
+from schemas.tables import TABLES, Status, columns, key_columns
 
 LICENCE = {
     "name": "CC-BY-4.0",

@@ -13,10 +13,11 @@ from publish.regions import by_region
 from publish.templating import render
 from publish.views import data_path
 from schemas.codes import label
+from schemas.columns import Column
 from schemas.keys import ALL, KEYS
 from schemas.plan import RegisteredPlan
 from schemas.stages import MeasuredRelease, NoisyTable
-from schemas.tables import COVARIANCE, STATUS_MEANING, TABLES, Column, Status, columns, key_columns
+from schemas.tables import STATUS_MEANING, TABLES, Status, columns, key_columns
 
 STATUS_SHORT: Mapping[Status, str] = {
     Status.OK: "published",
@@ -194,7 +195,7 @@ def render_explorer(measured: MeasuredRelease, helplines: Sequence[Mapping[str, 
         helplines: help lines, each with `region`, `name`, `contact`.
     """
     plan = measured.plan
-    tables = [_table(table, measured) for table in ordered_tables(measured) if table.name != COVARIANCE]
+    tables = [_table(table, measured) for table in ordered_tables(measured) if TABLES[table.name].of_cells]
     tables = [table for table in tables if table["views"] and table["readings"]]
     script, style = _source(*_SCRIPTS), _source("explorer.css")
     regions = by_region(helplines, plan.release_plan.regions)

@@ -7,9 +7,10 @@ from typing import Any
 from publish.content import ordered_tables, release_id
 from publish.parquet import SYNTHETIC_NOTICE
 from publish.templating import render
+from schemas.derived_tables import COVARIANCE, OWN_COLUMNS
 from schemas.keys import ALL, KEYS
 from schemas.stages import MeasuredRelease
-from schemas.tables import COVARIANCE, TABLES, columns
+from schemas.tables import TABLES, columns
 
 READING = "Submitted conversations, not prevalence. C-SSRS-informed, inferred from text. An association is not an effect."
 
@@ -83,7 +84,7 @@ def cells_view(table: str, names: Sequence[str]) -> Iterator[str]:
         table: the table; the view is `_cells_of_<table>`.
         names: its columns. Those that are keys tell its marginals.
     """
-    if table == COVARIANCE:
+    if table in OWN_COLUMNS:
         return
     keys = [name for name in names if name in KEYS]
     rate_keys = [key for key in (TABLES[table].rate_keys if table in TABLES else ()) if key in keys]

@@ -104,11 +104,12 @@ class PrivacyParameters(_Parameters):
     too_noisy_ratio: float = Field(gt=0, description="an estimate below this many standard deviations is flagged too_noisy")
     close_days: int = Field(ge=0, description="days after its end at which a quarter is closed for measuring")
     split: dict[str, Exact] = Field(description="share of a release's rho by measure of the plan")
+    threshold_split: dict[str, Exact] = Field(default={}, description="share of a release's threshold δ by search for terms")
 
     @model_validator(mode="after")
     def _split_fits(self) -> "PrivacyParameters":
-        if sum(self.split.values()) > 1:
-            raise ValueError("the split adds up to more than 1")
+        if max(sum(self.split.values()), sum(self.threshold_split.values())) > 1:
+            raise ValueError("a split adds up to more than 1")
         return self
 
     @property

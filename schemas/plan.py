@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.canonical import digest
 from schemas.codes import OPEN_OUTCOMES, code_lists, domains
+from schemas.emerging import PatternSearch, TermSearch
 from schemas.errors import UsageError
 from schemas.keys import DEPTH_BANDS, KEYS, Scope
 from schemas.parameters import PrivacyParameters
@@ -151,11 +152,16 @@ class ReleasePlan(_PlanModel):
     languages: Names = Field(description="languages that are shown; others are `other`")
     regions: Names = Field(description="regions that are shown; others are `other`")
     measures: tuple[Measure, ...] = Field(min_length=1, alias="measure", description="the measures")
+    terms: tuple[TermSearch, ...] = Field(default=(), description="searches for terms that nobody listed")
+    patterns: PatternSearch | None = Field(default=None, description="the test for growing and receding cells")
 
     @model_validator(mode="after")
     def _unique(self) -> "ReleasePlan":
-        if len({m.name for m in self.measures}) != len(self.measures):
+        names = [m.name for m in self.measures] + [name for t in self.terms for name in (t.name, t.tracked)]
+        if len(set(names)) != len(names):
             raise ValueError("two measures have one name")
+        if self.patterns and not set(self.patterns.measures) <= {m.name for m in self.measures}:
+            raise ValueError("the test for growing cells names an unknown measure")
         if self.domain not in domains():
             raise ValueError("the domain is unknown")
         return self
@@ -174,6 +180,10 @@ class RegisteredPlan(_PlanModel):
     rho: str = Field(description="exact rho of this release")
     threshold_delta: str = Field(description="exact δ of thresholded mechanisms of this release")
     secret_commitment: str = Field(description="SHA-256 commitment to the sampling secret")
+    history: tuple[str, ...] = Field(default=(), description="hashes of the plans of earlier quarters that this one goes on from")
+    panel: str = Field(default="", description="salted SHA-256 of the contributors: equal where they are the same companies")
+    newcomers: int = Field(default=0, ge=0, description="contributors that did not contribute in the quarter before")
+    changes: str = Field(default="", description="salted SHA-256 commitment to the registered changes")
     parameters: dict[str, Any] = Field(description="config/privacy.toml as read")
     plan: dict[str, Any] = Field(description="config/release_plan.toml as read")
 
@@ -198,9 +208,17 @@ class RegisteredPlan(_PlanModel):
             return ()
         return tuple(m for m in self.release_plan.measures if m.outcome_kind not in self.not_collected)
 
-    def rho_of(self, measure: Measure) -> Fraction:
-        """Exact rho of a measure."""
-        return Fraction(self.rho) * self.privacy.split[measure.name]
+    def rho_of(self, measure: "Measure | str") -> Fraction:
+        """Exact rho of a measure, or of whatever else the split names."""
+        return Fraction(self.rho) * self.privacy.split[measure if isinstance(measure, str) else measure.name]
+
+    def searched(self) -> tuple[TermSearch, ...]:
+        """The searches for terms on which budget is spent."""
+        return self.release_plan.terms if self.contributors >= self.privacy.companies.minimum else ()
+
+    def threshold_delta_of(self, search: TermSearch) -> Fraction:
+        """Exact δ of a search for terms."""
+        return Fraction(self.threshold_delta) * self.privacy.threshold_split[search.name]
 
 
 def load_release_plan(path: Path, privacy: PrivacyParameters) -> ReleasePlan:
@@ -211,6 +229,9 @@ def load_release_plan(path: Path, privacy: PrivacyParameters) -> ReleasePlan:
         plan = None
     if plan is None:
         raise UsageError("release_plan.toml cannot be read or breaks a rule.", "docs/guides/plan.md has each field.")
-    if {m.name for m in plan.measures} != set(privacy.split):
+    searches = {name for search in plan.terms for name in (search.name, search.tracked)}
+    if {m.name for m in plan.measures} | searches != set(privacy.split):
         raise UsageError("The split in privacy.toml does not name the measures of release_plan.toml, each once.")
+    if {search.name for search in plan.terms} != set(privacy.threshold_split):
+        raise UsageError("The split of δ in privacy.toml does not name the searches for terms of release_plan.toml, each once.")
     return plan

@@ -6,11 +6,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from schemas.emerging import ProductChange
 from schemas.findings import Finding
 from schemas.manifest import Manifest
 from schemas.periods import Quarter
 from schemas.plan import RegisteredPlan
-from schemas.tables import COVARIANCE
+from schemas.tables import TABLES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,6 +48,8 @@ class ScrubbedRecords:
     quarter: Quarter
     parts: tuple[EncryptedFiles, ...]
     companies: tuple[str, ...]
+    newcomers: tuple[str, ...] = ()  # of them, those that did not contribute in the quarter before
+    changes: tuple[ProductChange, ...] = field(default=(), repr=False)  # registered changes of the quarter
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,8 @@ class MeasuredRelease:
 
     @property
     def cell_tables(self) -> tuple[NoisyTable, ...]:
-        """The tables whose rows are cells with a status: all but `noise_covariance`."""
-        return tuple(table for table in self.tables if table.name != COVARIANCE)
+        """The tables whose rows are cells of marginals."""
+        return tuple(table for table in self.tables if TABLES[table.name].of_cells)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
 
+from schemas.columns import Column
+from schemas.derived_tables import COVARIANCE, EFFECTS, OWN_COLUMNS, OWN_KEYS, PATTERNS, TERMS
 from schemas.keys import ALL, KEYS
 from schemas.plan import Estimand, ReleasePlan
 
-SCHEMA_VERSION = "1.1.0"
-
-ColumnType = Literal["string", "float"]
+SCHEMA_VERSION = "1.2.0"
 
 
 class Status(StrEnum):
@@ -20,6 +19,7 @@ class Status(StrEnum):
     TOO_NOISY = "too_noisy"
     TOO_FEW_COMPANIES = "too_few_companies"
     NOT_COLLECTED = "not_collected"
+    NOT_COMPARABLE = "not_comparable"
 
 
 STATUS_MEANING: Mapping[Status, str] = {
@@ -28,17 +28,8 @@ STATUS_MEANING: Mapping[Status, str] = {
     Status.TOO_FEW_COMPANIES: "withheld: fewer than K companies stand behind it, or one has too large a share (each rule has a stated error rate); "
     "or it would give such a number away as the rest of a published sum",
     Status.NOT_COLLECTED: "fewer than K of the contributing companies collect it",
+    Status.NOT_COMPARABLE: "there are too few earlier quarters, or groups, of the same companies to compare with",
 }
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a public table: name, type, what it means, and its unit where it has one."""
-
-    name: str
-    type: ColumnType
-    description: str
-    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +50,11 @@ class TableSpec:
     has_curve: bool = False
 
     @property
+    def of_cells(self) -> bool:
+        """Whether its rows are cells of marginals, each with an estimate or a status."""
+        return self.name not in OWN_COLUMNS
+
+    @property
     def has_rates(self) -> bool:
         """Whether its rows have rates."""
         return bool(self.rate_keys)
@@ -69,8 +65,8 @@ class TableSpec:
         return next((key for key in self.rate_keys if key in keys), "")
 
 
-COVARIANCE = "noise_covariance"
-"""The table that says how the noise of cells hangs together; it has no estimates and no statuses."""
+CHANGES = "change_outcomes"
+"""The table that `change_effects` follows from."""
 
 _KNOWN = "users-equivalent of the same row's keys with a known outcome value (neither unknown nor pending)"
 
@@ -141,6 +137,38 @@ TABLES: Mapping[str, TableSpec] = {
             ("outcome", "stage"),
         ),
         TableSpec(
+            CHANGES,
+            "Outcomes around registered changes",
+            "one outcome value after an intervention, before or after a registered change of a model or a product",
+            "What was seen before and after changes of one class, and where nothing changed? `change_effects` compares them.",
+            "one outcome of an intervention, once for each registered change that its company, or its time, is compared for; a user's "
+            "events share that user's weight of one",
+            _KNOWN,
+            ("outcome",),
+        ),
+        TableSpec(
+            EFFECTS,
+            "What followed registered changes",
+            "one class of changes, one way of comparing, one outcome value",
+            "Did a change help or harm? Only where arms were assigned by chance is a difference an effect.",
+            "as in `change_outcomes`, from which it follows without further budget",
+        ),
+        TableSpec(
+            PATTERNS,
+            "What grows and what recedes",
+            "one cell of a table, compared with the same cell in earlier quarters of the same companies",
+            "Which cells hold a larger or a smaller share than before? A test over all of them, with the rate of false discoveries that "
+            "the plan registered.",
+            "as in the table that the cell stands in, from which it follows without further budget",
+        ),
+        TableSpec(
+            TERMS,
+            "New words and phrasings",
+            "one term that users of at least K companies wrote, new in this quarter or found in an earlier one",
+            "Which words are new? Found under the same ε, and shown once a reviewer has seen each.",
+            "one term of a user in a quarter; a user's terms share that user's weight",
+        ),
+        TableSpec(
             COVARIANCE,
             "Noise of cells that are added or compared",
             "one set of keys of one measure: the variance of the noise in what the sums over these keys tell beyond those over fewer keys",
@@ -149,22 +177,6 @@ TABLES: Mapping[str, TableSpec] = {
         ),
     )
 }
-
-_COVARIANCE_COLUMNS = (
-    Column("of_table", "string", "the table that the measure fills"),
-    Column("outcome_kind", "string", f"kind of outcome of the measure; `{ALL}` where it has none"),
-    Column("window", "string", f"window of the outcome; `{ALL}` where it has none"),
-    Column("keys", "string", f"names of the keys, separated by commas; `{ALL}` for the total"),
-    Column("codes", "float", "product of the numbers of codes of these keys"),
-    Column(
-        "variance",
-        "float",
-        "variance of the noise along each direction. Two cells of marginals B and C covary by the sum, over the sets A of keys in both, of "
-        "variance(A) × the product over A of (1 if the cells share the code of the key, else 0, less 1 / codes(key)) "
-        "/ the product over B without A and C without A of codes(key). `depth_band` is not reduced: for it the term is 1 or 0, and it is in every A",
-        "users-equivalent, squared",
-    ),
-)
 
 _VALUES = (
     Column("estimate", "float", "unbiased noisy estimate; may be negative; null only where status says why", "users-equivalent"),
@@ -216,8 +228,8 @@ _STATUS = Column("status", "string", "; ".join(f"`{s}`: {STATUS_MEANING[s]}" for
 
 def key_columns(table: str, plan: ReleasePlan) -> tuple[str, ...]:
     """Key columns of a table under a plan: outcome kind and window where it has outcomes, then its keys in declared order."""
-    if table == COVARIANCE:
-        return ("of_table", "outcome_kind", "window", "keys")
+    if table in OWN_KEYS:
+        return OWN_KEYS[table]
     measures = [m for m in plan.measures if m.table == table]
     used = {key for m in measures for marginal in m.marginals for key in marginal}
     outcome = ("outcome_kind", "window") if any(m.outcome_kind for m in measures) else ()
@@ -227,8 +239,8 @@ def key_columns(table: str, plan: ReleasePlan) -> tuple[str, ...]:
 def columns(table: str, plan: ReleasePlan) -> tuple[Column, ...]:
     """All columns of a table under a plan, in order."""
     quarter = Column("quarter", "string", "calendar quarter, UTC")
-    if table == COVARIANCE:
-        return (quarter, *_COVARIANCE_COLUMNS)
+    if table in OWN_COLUMNS:
+        return (quarter, *OWN_COLUMNS[table], *(() if table == COVARIANCE else (_STATUS,)))
     spec = TABLES[table]
     fixed = {
         "outcome_kind": Column("outcome_kind", "string", "kind of outcome"),

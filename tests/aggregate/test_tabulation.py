@@ -20,9 +20,10 @@ from aggregate.workload import Residual, Workload
 from sample_data.generate import SimulatedQuarter, generate
 from sample_data.parameters import SimulationParameters
 from schemas.codes import OPEN_OUTCOMES
+from schemas.derived_tables import COVARIANCE
 from schemas.keys import DEPTH_BANDS
 from schemas.plan import Event, Measure, Names, RegisteredPlan
-from schemas.tables import COVARIANCE, Status
+from schemas.tables import Status
 
 SCALE = 2**20
 

@@ -15,10 +15,10 @@ from publish.catalog import json_bytes
 from publish.content import release_rows
 from publish.parquet import parquet_bytes
 from publish.views import data_path, views_sql
+from schemas.derived_tables import COVARIANCE
 from schemas.periods import Quarter
 from schemas.plan import Measure
 from schemas.stages import MeasuredRelease
-from schemas.tables import COVARIANCE
 
 Row = dict[str, Any]
 

@@ -16,6 +16,7 @@ from flows.pool import packaged_config
 from schemas.arrow import pool_schema, record_schema
 from schemas.canonical import canonical_json, digest
 from schemas.codes import OPEN_OUTCOMES, code_lists, domains
+from schemas.derived_tables import COVARIANCE
 from schemas.errors import EXIT_MEANING, ExitCode, UsageError
 from schemas.findings import FINDING_CODES, Finding, exit_code
 from schemas.keys import KEYS, Scope
@@ -24,7 +25,7 @@ from schemas.periods import Quarter, period_bounds
 from schemas.plan import Measure, ReleasePlan, load_release_plan
 from schemas.record import RECORD_MODELS, InteractionRecord
 from schemas.signing import new_private_key, public_key, sign, verify
-from schemas.tables import COVARIANCE, TABLES, columns
+from schemas.tables import TABLES, columns
 from schemas.unit import BUCKETS, bucket_of, unit_id
 
 

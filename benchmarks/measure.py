@@ -6,7 +6,6 @@ Steps: `ours`, each peer by name, `workload`, `coverage`, `rows_1e6`, `rows_1e7`
 where it is named. Figures of steps that are not run stay as they were; ratios are of what stands.
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from fractions import Fraction
@@ -20,7 +19,7 @@ from benchmarks.measure_ours import ESTIMATES_ONLY, Measured, Request, default_r
 from benchmarks.measure_peers import PEERS, Skipped, measure_peer
 from benchmarks.measure_scale import measure_scale, write_blocks
 from benchmarks.measure_scores import scores
-from benchmarks.report import OUT, report
+from benchmarks.report import OUT, report, reported
 
 FOLDER = OUT / "measure"
 SCALES = {"rows_1e6": 6, "rows_1e7": 7, "rows_1e8": 8}
@@ -43,7 +42,7 @@ def main(asked: list[str]) -> None:
             sys.stderr.write(f"{step} ...\n")
             found |= _measured(step, data)
     finally:
-        metrics = {name: value for name, value in _before().items() if not name.startswith(tuple(f"{s}_" for s in steps))} | found
+        metrics = {name: value for name, value in reported("measure").items() if not name.startswith(tuple(f"{s}_" for s in steps))} | found
         report("measure", metrics | _compared(metrics))
 
 
@@ -53,11 +52,6 @@ def _measured(step: str, data: Events) -> dict[str, float]:
     if step in ALONE:
         return ALONE[step]()
     return _peer(step, data) if step in PEERS else measure_scale(SCALES[step], FOLDER)
-
-
-def _before() -> dict[str, float]:
-    place = OUT / "measure.json"
-    return json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
 
 
 def _ours(data: Events) -> dict[str, float]:

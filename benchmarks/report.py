@@ -19,6 +19,12 @@ def peak_mib() -> float:
     return (own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
 
 
+def reported(name: str) -> dict[str, float]:
+    """What `build/bench/<name>.json` holds of an earlier run; nothing where there was none."""
+    place = OUT / f"{name}.json"
+    return json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+
+
 def report(name: str, metrics: Mapping[str, float]) -> None:
     """Prints the metrics and writes `build/bench/<name>.json`."""
     width = max(map(len, metrics))

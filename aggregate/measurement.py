@@ -1,7 +1,8 @@
 """The measurement: plan in, noisy tables out, charged once."""
 
 import hashlib
-from collections.abc import Sequence
+import hmac
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,26 @@ from schemas.stages import MeasuredRelease, ScrubbedRecords, Spend
 def commitment(secret: bytes, quarter: Quarter) -> str:
     """Public commitment to the sampling secret of a quarter; it reveals nothing of the secret."""
     return hashlib.sha256(b"sampling commitment\x00" + str(quarter).encode() + b"\x00" + secret).hexdigest()
+
+
+def panel_of(secret: bytes, companies: Iterable[str]) -> str:
+    """Salted digest of a set of companies: equal for equal sets, and it names nobody to who does not hold the secret."""
+    named = "\x00".join(sorted(companies)).encode()
+    return hmac.new(secret, b"panel\x00" + named, hashlib.sha256).hexdigest()
+
+
+def earlier(plan: RegisteredPlan, ledger: Ledger) -> list[tuple[RegisteredPlan, Answer]]:
+    """The plans of earlier quarters that a plan goes on from, newest first, each with what was drawn for it.
+
+    Raises BudgetRefusedError where one is not in the ledger as it was written, or has no answer.
+    """
+    found = []
+    for name in plan.history:
+        stored = ledger.stored_answer(name)
+        if stored is None:
+            raise BudgetRefusedError("A plan goes on from a quarter that was not measured.", "Register a superseding version.")
+        found.append((ledger.plan_by_hash(name), Answer.from_bytes(stored)))
+    return found
 
 
 def measure(
@@ -62,12 +83,28 @@ def _draw(
             "The records are not of the quarter or the number of companies that the plan was registered for.",
             "A company has withdrawn since: register a superseding version.",
         )
+    _refuse_another_panel(plan, records, ledger, secret)
     if not plan.measured():
         raise BudgetRefusedError("Fewer companies contribute than the company rule asks for: nothing is measured or spent.")
     companies: Sequence[str] = records.companies
     with bounded_tables(records, plan, secret, scratch, settings) as tables:
         prepared = prepare(tables, plan, companies)
         return ledger.answer_once(plan, lambda: prepared.draw().to_bytes())
+
+
+def _refuse_another_panel(plan: RegisteredPlan, records: ScrubbedRecords, ledger: Ledger, secret: bytes) -> None:
+    """What is told of growth rests on which companies are the same as before: as many as before must not be others."""
+    new, own = set(records.newcomers), set(records.companies)
+    before = ledger.plan_by_hash(plan.history[0]) if plan.history else None
+    fits = new <= own and len(new) == plan.newcomers and (before is not None or not new)
+    if plan.panel:
+        fits = fits and panel_of(secret, own) == plan.panel
+    if before is not None and before.panel and plan.panel and plan.contributors - plan.newcomers == before.contributors:
+        fits = fits and panel_of(secret, own - new) == before.panel
+    if not fits:
+        raise BudgetRefusedError(
+            "The records are not of the companies that the plan was registered for.", "Register a superseding version."
+        )
 
 
 def _measured(plan: RegisteredPlan, answer: Answer, ledger: Ledger) -> MeasuredRelease:

@@ -6,9 +6,10 @@ from fractions import Fraction
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from aggregate.measurement import answered, commitment, measure
+from aggregate.measurement import answered, commitment, measure, panel_of
 from flows.briefs import helplines, measured_release, staff_text, text_result
 from flows.budget import refuse_broken_ledger
+from flows.history import earlier_plans, newcomers
 from flows.logs import Event, log
 from flows.pool import Pool
 from flows.scrubbing import scrubbed_records
@@ -100,7 +101,8 @@ def _new_plan(pool: Pool, quarter: Quarter, planner: str, existing: RegisteredPl
     kinds = {measure.outcome_kind for measure in pool.release_plan.measures if measure.outcome_kind}
     minimum = pool.privacy.companies.minimum
     missing = sorted(k for k in kinds if sum(k not in company.not_collected for company in registered) < minimum)
-    budget = pool.privacy.budget
+    budget, secret = pool.privacy.budget, pool.secret(SAMPLING_SECRET)
+    history = earlier_plans(pool, quarter, synthetic=registered[0].synthetic)
     return RegisteredPlan(
         quarter=str(quarter),
         version=existing.version + 1 if existing else 1,
@@ -111,7 +113,10 @@ def _new_plan(pool: Pool, quarter: Quarter, planner: str, existing: RegisteredPl
         not_collected=tuple(missing),
         rho=str(budget.reserve_rho if existing else budget.first_release_rho),
         threshold_delta=str(Fraction(0)),  # no thresholded mechanism in this plan
-        secret_commitment=commitment(pool.secret(SAMPLING_SECRET), quarter),
+        secret_commitment=commitment(secret, quarter),
+        history=tuple(plan.hash for plan in history),
+        panel=panel_of(secret, companies),
+        newcomers=len(newcomers(pool, companies, next(iter(history), None))),
         parameters=pool.privacy.model_dump(mode="json"),
         plan=_questions(pool),
     )
@@ -123,7 +128,8 @@ def measure_release(pool: Pool, quarter: Quarter) -> MeasuredRelease:
     measured = answered(plan, pool.ledger)
     if measured is None:
         refuse_broken_ledger(pool)
-        records = scrubbed_records(pool, quarter, until=pool.ledger.planned_at(plan.hash))
+        before = pool.ledger.plan_by_hash(plan.history[0]) if plan.history else None
+        records = scrubbed_records(pool, quarter, pool.ledger.planned_at(plan.hash), before)
         start = time.monotonic()
         measured = measure(plan, records, pool.ledger, pool.secret(SAMPLING_SECRET), pool.scratch, pool.measurement_settings)
         log(pool, Event.MEASURED, quarter=str(quarter), seconds=time.monotonic() - start)

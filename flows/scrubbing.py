@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.guard import guarded
+from flows.history import newcomers
 from flows.logs import Event, log
 from flows.pool import Pool
 from flows.progress import tell
@@ -21,6 +22,7 @@ from intake.known import submission_folder
 from schemas.at_rest import Room
 from schemas.errors import CommonsError, OutOfSpaceError, ScrubStoppedError
 from schemas.periods import Quarter
+from schemas.plan import RegisteredPlan
 from schemas.stages import EncryptedFiles, ScrubbedRecords
 
 if TYPE_CHECKING:
@@ -165,15 +167,18 @@ def _scrub(job: _Job, progress: Callable[[float], None]) -> "ScrubReport":
     return scrub_shard(part.source, part.target, job.settings, job.keys, report_file=part.report_file, progress=progress)
 
 
-def scrubbed_records(pool: Pool, quarter: Quarter, until: str = "") -> ScrubbedRecords:
+def scrubbed_records(pool: Pool, quarter: Quarter, until: str = "", before: RegisteredPlan | None = None) -> ScrubbedRecords:
     """Scrubbed records of a quarter, as accepted `until` a moment: what comes in after a plan is registered is not in it.
+
+    Newcomers are those companies that the plan of the quarter before did not count, where there is one.
 
     Raises ScrubStoppedError where an accepted part is not scrubbed yet.
     """
     found = list(parts(pool, quarter, until))
     if any(not part.target.exists() for part in found):
         raise ScrubStoppedError("Accepted records of the quarter are not scrubbed yet.", "Run `commons ingest`.")
-    return ScrubbedRecords(quarter, tuple(_by_company(pool, found)), tuple(pool.catalogue.contributors(quarter, until)))
+    companies = tuple(pool.catalogue.contributors(quarter, until))
+    return ScrubbedRecords(quarter, tuple(_by_company(pool, found)), companies, newcomers(pool, companies, before))
 
 
 def _by_company(pool: Pool, found: list[Part]) -> Iterator[EncryptedFiles]:

@@ -103,6 +103,16 @@ class Ledger:
             )
         return RegisteredPlan.model_validate(row[0])
 
+    def plan_by_hash(self, plan_hash: str) -> RegisteredPlan:
+        """A registered plan by its hash. Raises BudgetRefusedError where it is not registered, or was changed since."""
+        with self._engine.connect() as connection:
+            body = connection.execute(select(PLANS.c.body).where(PLANS.c.hash == plan_hash)).scalar()
+        if body is None or digest(body) != plan_hash:
+            raise BudgetRefusedError(
+                "A plan is not registered, or was changed after it was.", "Restore the ledger from a backup."
+            )
+        return RegisteredPlan.model_validate(body)
+
     def planned_at(self, plan_hash: str) -> str:
         """When a plan was registered, UTC, as the chain has it. Raises BudgetRefusedError where it is not registered."""
         where = (ENTRIES.c.plan == plan_hash) & (ENTRIES.c.kind == "plan")

@@ -45,6 +45,7 @@ STATUS_WORDS: Mapping[str, str] = {
     Status.TOO_NOISY: "published, too noisy to stand alone",
     Status.TOO_FEW_COMPANIES: "withheld, too few companies",
     Status.NOT_COLLECTED: "not collected",
+    Status.NOT_COMPARABLE: "not comparable yet",
 }
 STAGES = ("shown", "opened", "handed_off")
 SHOWN_SENTENCES = 2  # of each question in the reading part; the appendix has all

@@ -24,6 +24,7 @@ STATUS_SHORT: Mapping[Status, str] = {
     Status.TOO_NOISY: "too noisy to stand alone",
     Status.TOO_FEW_COMPANIES: "withheld: too few companies",
     Status.NOT_COLLECTED: "not collected",
+    Status.NOT_COMPARABLE: "not comparable yet",
 }
 _BESIDE = ("noise_stddev", "unknown_share")  # what a reader needs beside an estimate, and beside a share
 _ENOUGH = 5  # points that make a picture

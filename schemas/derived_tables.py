@@ -21,6 +21,13 @@ DESIGNS: Mapping[str, str] = {
     RANDOMISED: "the arm with the change less the arm without, where users or sessions were assigned by chance",
 }
 
+READINGS: Mapping[str, str] = {
+    BEFORE_AFTER: "not an effect: whatever else moved in that time is in it",
+    DIFFERENCE: "an association: companies that changed may differ from those that did not",
+    RANDOMISED: "an effect, as far as the interval tells: chance decided who had the change",
+}
+"""How each design may be read: the texts of the column `reading`, and no other."""
+
 PUBLIC, MEMBERS = "public", "members"
 AUDIENCES: Mapping[str, str] = {PUBLIC: "may be told to anyone", MEMBERS: "for members of the pool only"}
 SPEAKERS: Mapping[str, str] = {"user": "what users wrote", "assistant": "what assistants wrote"}
@@ -108,6 +115,6 @@ OWN_COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("ci_low", "float", "lower end of the 95 % interval of `effect`, noise and sampling", "share"),
         Column("ci_high", "float", "upper end of the 95 % interval of `effect`, noise and sampling", "share"),
         Column("detectable", "float", "the smallest effect that would be told from 0 four times in five", "share"),
-        Column("reading", "string", "how it may be read, in words"),
+        Column("reading", "string", f"how it may be read: {_codes(READINGS)}"),
     ),
 }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from aggregate.answer import Answer, NoisyMarginal
+from aggregate.answer import Answer, NoisyMarginal, NoisyTracked
 from aggregate.counts import public_cells
 from aggregate.intervals import Rate, count_interval, one_sided_z, rate_interval, z_value
 from aggregate.survival import survival_curve
@@ -18,7 +18,7 @@ from schemas.derived_tables import COVARIANCE
 from schemas.errors import InternalError
 from schemas.keys import ALL, ENDED, KEYS
 from schemas.periods import Quarter
-from schemas.plan import Measure, Names, RegisteredPlan
+from schemas.plan import Event, Measure, Names, RegisteredPlan
 from schemas.stages import NoisyTable
 from schemas.tables import TABLES, Status, columns, key_columns
 
@@ -33,7 +33,7 @@ class _Cell:
     keys: Mapping[str, str]
     status: Status
     estimate: float = 0.0
-    rules: "_CompanyRules | None" = None
+    rules: "CompanyRules | None" = None
 
     @property
     def published(self) -> bool:
@@ -42,7 +42,7 @@ class _Cell:
 
 
 @dataclass(frozen=True)
-class _CompanyRules:
+class CompanyRules:
     """The noisy sums that decide the company rules, with their noise scales and one-sided quantiles, in integer steps."""
 
     outside: int
@@ -52,8 +52,18 @@ class _CompanyRules:
     dominance_scale: float
     dominance_z: float
 
+    @classmethod
+    def of_each(cls, drawn: NoisyMarginal | NoisyTracked, plan: RegisteredPlan) -> "list[CompanyRules]":
+        """Those of each number that was drawn together, in order."""
+        companies = plan.privacy.companies
+        outside_z, dominance_z = one_sided_z(companies.too_few_error_rate), one_sided_z(companies.dominance_error_rate)
+        return [
+            cls(outside, drawn.outside_scale, outside_z, dominance, drawn.dominance_scale, dominance_z)
+            for outside, dominance in zip(drawn.outside, drawn.dominance, strict=True)
+        ]
+
     @staticmethod
-    def hold(cells: Iterable["_CompanyRules | None"]) -> bool:
+    def hold(cells: Iterable["CompanyRules | None"]) -> bool:
         """Whether both rules hold beyond their noise for the sum of cells, each with the error rate stated for its edge.
 
         The mass outside the K - 1 largest companies of a sum is at least the sum of the cells' own, and its dominance at most
@@ -131,7 +141,7 @@ def tabulate(answer: Answer, plan: RegisteredPlan) -> tuple[NoisyTable, ...]:
         _withhold_what_gives_others_away(cells, _CURVE_KEYS if TABLES[measure.table].has_curve else ())
         for marginal, own in cells.items():
             rows[measure.table].extend(_rows(noisy, marginal, own))
-    return tuple(_table(name, listed, plan) for name, listed in {**rows, COVARIANCE: covariance}.items())
+    return tuple(as_table(name, listed, plan) for name, listed in {**rows, COVARIANCE: covariance}.items())
 
 
 def _covariance(noisy: _NoisyMeasure) -> Iterator[dict[str, Any]]:
@@ -157,19 +167,19 @@ def _cells(noisy: _NoisyMeasure, marginal: Names) -> Iterator[_Cell]:
     drawn, estimates = noisy.marginals[marginal], noisy.estimates(marginal)
     if not len(drawn.outside) == len(drawn.dominance) == len(public):
         raise InternalError("A stored answer does not fit its plan.")
-    companies, noise = plan.privacy.companies, noisy.workload.deviation(marginal, noisy.scales)
-    outside_z, dominance_z = one_sided_z(companies.too_few_error_rate), one_sided_z(companies.dominance_error_rate)
-    for row, cell in enumerate(public):
-        outside, dominance = drawn.outside[row], drawn.dominance[row]
-        rules = _CompanyRules(outside, drawn.outside_scale, outside_z, dominance, drawn.dominance_scale, dominance_z)
-        estimate = float(estimates[row])
-        if not _CompanyRules.hold([rules]):
-            status = Status.TOO_FEW_COMPANIES
-        elif estimate < plan.privacy.too_noisy_ratio * noise:
-            status = Status.TOO_NOISY
-        else:
-            status = Status.OK
-        yield _Cell(dict(zip(marginal, cell, strict=True)), status, estimate, rules)
+    noise = noisy.workload.deviation(marginal, noisy.scales)
+    for cell, rules, value in zip(public, CompanyRules.of_each(drawn, plan), estimates, strict=True):
+        keys, estimate = dict(zip(marginal, cell, strict=True)), float(value)
+        if noisy.measure.event is Event.CHANGE_OUTCOME and f"{keys['change_class']}:{keys['change_group']}" not in plan.compared:
+            yield _Cell(keys, Status.NOT_COMPARABLE)  # a registered fact, no matter of noise
+            continue
+        status = status_of(estimate, noise, plan) if CompanyRules.hold([rules]) else Status.TOO_FEW_COMPANIES
+        yield _Cell(keys, status, estimate, rules)
+
+
+def status_of(estimate: float, noise: float, plan: RegisteredPlan) -> Status:
+    """Status of a number that the company rules let stand; `noise` is the deviation of its noise."""
+    return Status.TOO_NOISY if estimate < plan.privacy.too_noisy_ratio * noise else Status.OK
 
 
 def _withhold_what_gives_others_away(cells: dict[Names, list[_Cell]], curve: Names) -> None:
@@ -208,9 +218,9 @@ def _complete(cells: list[_Cell], line: list[int]) -> bool:
     """Withholds one more cell of a line whose withheld cells do not keep the rules as a sum: the first that helps. Whether it did."""
     withheld = [cells[place].rules for place in line if cells[place].status is Status.TOO_FEW_COMPANIES]
     open_places = [place for place in line if cells[place].published]
-    if not withheld or not open_places or _CompanyRules.hold(withheld):
+    if not withheld or not open_places or CompanyRules.hold(withheld):
         return False
-    enough = (place for place in open_places if _CompanyRules.hold([*withheld, cells[place].rules]))
+    enough = (place for place in open_places if CompanyRules.hold([*withheld, cells[place].rules]))
     place = next(enough, open_places[-1])
     cells[place] = replace(cells[place], status=Status.TOO_FEW_COMPANIES)
     return True
@@ -304,7 +314,7 @@ def _told(depths: list[list[_Cell]]) -> int:
 
 def _keep_rules(cells: Iterable[_Cell]) -> bool:
     """Whether the sum of the withheld ones of some cells may be known."""
-    return _CompanyRules.hold(cell.rules for cell in cells if not cell.published)
+    return CompanyRules.hold(cell.rules for cell in cells if not cell.published)
 
 
 def _unknown_share(unknown: list[_Cell], denominator: float) -> dict[str, float]:
@@ -314,7 +324,8 @@ def _unknown_share(unknown: list[_Cell], denominator: float) -> dict[str, float]
     return {"unknown_share": mass / (mass + denominator)} if denominator > 0 else {}
 
 
-def _table(name: str, rows: list[dict[str, Any]], plan: RegisteredPlan) -> NoisyTable:
+def as_table(name: str, rows: list[dict[str, Any]], plan: RegisteredPlan) -> NoisyTable:
+    """Rows as a public table with its declared columns, sorted by key. What a row lacks is null; of its keys, `all`."""
     listed = columns(name, plan.release_plan)
     types = {"string": pa.string(), "float": pa.float64()}
     schema = pa.schema([pa.field(c.name, types[c.type]) for c in listed])

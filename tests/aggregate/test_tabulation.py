@@ -15,7 +15,7 @@ from aggregate.answer import Answer, NoisyMarginal, NoisyResidual
 from aggregate.bounding import MeasurementSettings, bounded_tables
 from aggregate.counts import exact_counts, public_cells
 from aggregate.mechanisms.draw import prepare
-from aggregate.tabulation import _CompanyRules, tabulate
+from aggregate.tabulation import CompanyRules, tabulate
 from aggregate.workload import Residual, Workload
 from sample_data.generate import SimulatedQuarter, generate
 from sample_data.parameters import SimulationParameters
@@ -322,7 +322,7 @@ def coverage(seeds: range, users: int, draws: int, folder: Path) -> dict[str, tu
 def _count_rates(
     found: list[int], answer: Answer, expected: dict[Any, dict[tuple[str, ...], float]], plan: RegisteredPlan
 ) -> None:
-    with mock.patch.object(_CompanyRules, "hold", lambda _: True):  # rates of small cells are looked at too
+    with mock.patch.object(CompanyRules, "hold", lambda _: True):  # rates of small cells are looked at too
         tables = {t.name: t.rows.to_pylist() for t in tabulate(answer, plan)}
     measures = {m.name: m for m in plan.release_plan.measures}
     for (name, marginal), truths in expected.items():

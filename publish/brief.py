@@ -7,7 +7,7 @@ from typing import Any
 
 from publish.cells import Cell, ReleaseCells
 from publish.charts import Point, interval_chart
-from publish.claims import estimate_of, show
+from publish.claims import Difference, Kind, Trend, estimate_of, show
 from publish.content import release_id
 from publish.findings import (
     QUESTIONS,
@@ -21,11 +21,13 @@ from publish.findings import (
     length_bands,
     open_family,
 )
+from publish.news import DESIGN_TITLES, effect_chart, news, pattern_chart
 from publish.parquet import SYNTHETIC_NOTICE
 from publish.regions import by_region
 from publish.staff_text import StaffText
 from publish.templating import render
 from schemas.codes import domains
+from schemas.derived_tables import EFFECTS, GROWING, PATTERNS, RECEDING, TERMS
 from schemas.keys import ENDED, KEYS
 from schemas.plan import Measure
 from schemas.stages import MeasuredRelease
@@ -49,6 +51,7 @@ STATUS_WORDS: Mapping[str, str] = {
 }
 STAGES = ("shown", "opened", "handed_off")
 SHOWN_SENTENCES = 2  # of each question in the reading part; the appendix has all
+SHOWN_NEWS = 5  # of what is new: growing, receding, new and moving terms, each way of comparing changes
 NAMED_GAPS = 4  # rows that a chart leaves out are named up to this many, then counted
 SHOWN_LINES = 2  # help lines of each region of the plan in the reading part; the appendix has all
 
@@ -130,6 +133,8 @@ def _charts(cells: ReleaseCells) -> dict[str, Chart]:
     whole = [(QUESTIONS[m.outcome_kind].title, depth_cells(m)) for m in depth]
     within = [(f"{band} turns", depth_cells(m, band)) for m in depth for band in length_bands(m)]
     return {
+        "patterns": Chart(*pattern_chart(cells), ""),
+        "effects": Chart(*effect_chart(cells), ""),
         "seen": _chart(cells, by_intervention(main), "intervention", "seen", seen, True),
         "other": _chart(cells, by_intervention(other), "intervention", "other", seen, True),
         "depth": _chart(
@@ -229,11 +234,11 @@ def _listing(cells: ReleaseCells) -> list[dict[str, Any]]:
     return found
 
 
-def _sentences(findings: Sequence[Finding], topics: Sequence[str]) -> list[dict[str, Any]]:
+def _sentences(findings: Sequence[Finding], topics: Sequence[str], most: int = SHOWN_SENTENCES) -> list[dict[str, Any]]:
     rows = []
     for topic in topics:
         listed = sorted((f for f in findings if f.topic == topic), key=lambda f: -f.size)
-        rows.append({"shown": listed[:SHOWN_SENTENCES], "more": len(listed[SHOWN_SENTENCES:])})
+        rows.append({"shown": listed[:most], "more": len(listed[most:])})
     return rows
 
 
@@ -300,9 +305,18 @@ def render_brief(
         described=_sentences(findings, described),
         depth=_sentences(findings, depth),
         length=_sentences(findings, [f"{name}/length" for name in depth]),
+        patterns=news(cells, PATTERNS),
+        growing=_sentences(findings, (GROWING, RECEDING), SHOWN_NEWS),
+        told_patterns=sum(finding.topic in (GROWING, RECEDING) for finding in findings),
+        terms=news(cells, TERMS),
+        new_terms=_sentences(findings, (TERMS,), SHOWN_NEWS),
+        moved_terms=_sentences(findings, (f"{TERMS}/growth",), SHOWN_NEWS),
+        changes=news(cells, EFFECTS),
+        followed=_sentences(findings, tuple(DESIGN_TITLES), SHOWN_NEWS),
+        randomised=any(finding.claim.kind is Kind.RANDOMISED for finding in findings),
         findings=findings,
         family=family_size(cells),
-        supported=sum(bool(finding.claim.asserts) for finding in findings),
+        supported=sum(isinstance(a, Difference | Trend) for finding in findings for a in finding.claim.asserts),
         statuses=cells_by_status(cells),
         listing=_listing(cells),
         status_words=STATUS_WORDS,

@@ -45,6 +45,8 @@ def _entry(manifest_path: Path, root: Path) -> dict[str, Any]:
     data = manifest_path.read_bytes()
     try:
         manifest = json.loads(data)
+        if manifest.get("audience"):  # what members alone are told is in no catalogue, and so in no copy of one
+            raise ValueError
         names = ("release", "quarter", "version", "schema_version", "synthetic", "reason")
         told = {name: manifest[name] for name in names}
         told["approved_at"] = max(signoff["signed_at"] for signoff in manifest["signoffs"])

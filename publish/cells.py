@@ -1,7 +1,7 @@
 """Reading noisy tables cell by cell: how checks and claims find the numbers behind a name."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -49,12 +49,12 @@ class Reading:
     """What stands in one cell. None where the status withholds it, or where there is no rate."""
 
     status: str
-    estimate: float | None
-    estimate_nonneg: float | None
-    noise_stddev: float | None
-    sampling_factor: float | None
-    ci_low: float | None
-    ci_high: float | None
+    estimate: float | None = None
+    estimate_nonneg: float | None = None
+    noise_stddev: float | None = None
+    sampling_factor: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
     rate: float | None = None
     rate_ci_low: float | None = None
     rate_ci_high: float | None = None
@@ -65,6 +65,15 @@ class Reading:
     surviving: float | None = None
     surviving_ci_low: float | None = None
     surviving_ci_high: float | None = None
+    ratio: float | None = None
+    ratio_ci_low: float | None = None
+    ratio_ci_high: float | None = None
+    growth: float | None = None
+    growth_ci_low: float | None = None
+    growth_ci_high: float | None = None
+    effect: float | None = None
+    direction: str | None = None
+    first_seen: str | None = None
 
     def share(self, name: str) -> tuple[float | None, float | None, float | None]:
         """One of `SHARES` with its interval."""
@@ -75,6 +84,9 @@ class Reading:
     def published(self) -> bool:
         """Whether its status lets a number stand."""
         return self.status in (Status.OK, Status.TOO_NOISY)
+
+
+_READ = tuple(field.name for field in fields(Reading))
 
 
 class TableCells:
@@ -95,8 +107,7 @@ class TableCells:
 
     def reading(self, row: int) -> Reading:
         """What stands in one row."""
-        names = [name for name in (*VALUES, *RATES) if name in self.columns]
-        return Reading(status=self.columns["status"][row], **{name: self.columns[name][row] for name in names})
+        return Reading(**{name: self.columns[name][row] for name in _READ if name in self.columns})
 
     def readings(self) -> Iterator[tuple[CellKey, Reading]]:
         """All rows with their key."""
@@ -104,20 +115,26 @@ class TableCells:
 
 
 class ReleaseCells:
-    """All tables of a measured release, by cell; `covariance` holds the rows of `noise_covariance`, which has none."""
+    """All tables of a measured release, by cell.
+
+    `tables` are those of marginals, `derived` those that follow from noisy numbers and whose rows have names of their own;
+    `covariance` holds the rows of `noise_covariance`, which has neither.
+    """
 
     def __init__(self, measured: MeasuredRelease) -> None:
         self.measured = measured
         self.plan = measured.plan.release_plan
-        self.tables = {
+        named = {
             table.name: TableCells(table.name, key_columns(table.name, self.plan), sorted_rows(table, self.plan).to_pydict())
             for table in ordered_tables(measured)
-            if TABLES[table.name].of_cells
+            if table.name != COVARIANCE
         }
+        self.tables = {name: table for name, table in named.items() if TABLES[name].of_cells}
+        self.derived = {name: table for name, table in named.items() if name not in self.tables}
         self.covariance = next((t.rows.to_pylist() for t in measured.tables if t.name == COVARIANCE), [])
 
     def _row(self, cell: Cell) -> tuple[TableCells, int] | None:
-        table = self.tables.get(cell.table)
+        table = self.tables.get(cell.table) or self.derived.get(cell.table)
         if table is None or any(key not in table.key_names for key, _ in cell.keys):
             return None
         row = table.index.get(tuple(cell.code(name) for name in table.key_names))
@@ -134,6 +151,22 @@ class ReleaseCells:
             raise InternalError("A cell is named that the plan does not publish.")
         table, row = found
         return table.reading(row)
+
+    def row(self, cell: Cell) -> Mapping[str, Any]:
+        """All columns of the row of a cell. Raises InternalError as `read` does."""
+        found = self._row(cell)
+        if found is None:
+            raise InternalError("A cell is named that the plan does not publish.")
+        table, row = found
+        return {name: column[row] for name, column in table.columns.items()}
+
+    def rows(self, table: str) -> Iterator[tuple[Cell, Mapping[str, Any]]]:
+        """The rows of a derived table with their names, in its order; none where the release has no such table."""
+        if table in self.derived:
+            names, columns = self.derived[table].key_names, self.derived[table].columns
+            for values in zip(*columns.values(), strict=True):
+                row = dict(zip(columns, values, strict=True))
+                yield Cell.of(table, {name: row[name] for name in names}), row
 
     def domain(self, table: str, key: str) -> tuple[str, ...]:
         """The codes of a key in a table, in order."""

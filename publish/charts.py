@@ -13,7 +13,7 @@ INK, SOFT, ACCENT = "#1a1a1a", "#6b6b6b", "#1b4965"
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a chart: a rate with its interval (shares from 0 to 1), its row, its panel, and how sure it is."""
+    """One point of a chart: a number with its interval, its row (of one or two lines), its panel, and how sure it is."""
 
     label: str
     panel: str
@@ -21,6 +21,25 @@ class Point:
     low: float
     high: float
     status: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """An axis of numbers: its ticks, how they are written (an expression of Vega), whether it is one of ratios, and a line at no change.
+
+    Without `domain` it holds all intervals.
+    """
+
+    ticks: tuple[float, ...] | None
+    written: str
+    domain: tuple[float, float] | None = None
+    ratios: bool = False
+    still: float | None = None
+
+
+SHARE = Scale((0, 0.25, 0.5, 0.75, 1), "format(datum.value, '%')", (0, 1))
+RATIO = Scale((1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16), "format(datum.value, '~g')", None, True, 1)
+POINTS = Scale(None, "format(100 * datum.value, '+~r')", None, False, 0)
 
 
 def styled(chart: Any) -> Any:
@@ -45,13 +64,22 @@ def styled(chart: Any) -> Any:
     )
 
 
-def _layers(points: Sequence[Point], across: bool, title: str | None, size: tuple[int, int]) -> Any:
+def _layers(points: Sequence[Point], across: bool, title: str | None, size: tuple[int, int], of: Scale) -> Any:
     import altair as alt
 
     values = [asdict(point) | {"shown": "published" if point.status == "ok" else "too noisy to stand alone"} for point in points]
     order = list(dict.fromkeys(point.label for point in points))
-    scale, axis = alt.Scale(domain=[0, 1]), alt.Axis(format="%", title=title, values=[0, 0.25, 0.5, 0.75, 1])
-    labels = alt.Axis(title=None if across else "turn of the intervention", labelAngle=0, grid=False)
+    domain = of.domain or (min(p.low for p in points), max(p.high for p in points))
+    if of.still is not None:
+        domain = min(domain[0], of.still / 2 if of.ratios else -0.01), max(domain[1], 2 * of.still if of.ratios else 0.01)
+    ticks = [tick for tick in of.ticks if domain[0] <= tick <= domain[1]] if of.ticks else None
+    scale = alt.Scale(domain=list(domain), nice=False, type="log" if of.ratios else "linear")
+    axis = (
+        alt.Axis(title=title, labelExpr=of.written, values=ticks)
+        if ticks
+        else alt.Axis(title=title, labelExpr=of.written, tickCount=7)
+    )
+    labels = alt.Axis(title=None if across else "turn of the intervention", labelAngle=0, grid=False, labelExpr=_LINES)
     number, band = ("x", "y") if across else ("y", "x")
     along = {
         number: (alt.X if across else alt.Y)("low:Q", scale=scale, axis=axis),
@@ -65,10 +93,19 @@ def _layers(points: Sequence[Point], across: bool, title: str | None, size: tupl
     base = alt.Chart(alt.InlineData(values=values))
     rule = base.mark_rule(color=ACCENT, strokeWidth=1.6).encode(**along)
     point = base.mark_point(size=30, stroke=ACCENT, strokeWidth=1.4, opacity=1).encode(fill=fill, **at)
-    return alt.layer(rule, point).properties(width=size[0], height=size[1])
+    layers = [rule, point]
+    if of.still is not None:
+        still = alt.Chart(alt.InlineData(values=[{"still": of.still}])).mark_rule(color=INK, strokeWidth=1)
+        layers.insert(0, still.encode(x=alt.X("still:Q", scale=scale, axis=axis)))
+    return alt.layer(*layers).properties(width=size[0], height=size[1])
 
 
-def interval_chart(points: Sequence[Point], axis_title: str, alt_text: str, name: str, across: bool = True) -> str:
+_LINES = "split(datum.label, '\\n')"
+
+
+def interval_chart(
+    points: Sequence[Point], axis_title: str, alt_text: str, name: str, across: bool = True, scale: Scale = SHARE
+) -> str:
     """Points with intervals as an SVG element with a title and a description.
 
     Args:
@@ -77,6 +114,7 @@ def interval_chart(points: Sequence[Point], axis_title: str, alt_text: str, name
         alt_text: what a reader who cannot see it should know.
         name: prefix that keeps ids unique within the page.
         across: rates along x and labels down (True), or rates up and labels along x.
+        scale: of the numbers; one with a line at no change stands across only.
 
     Returns:
         An `<svg role="img">` element. The same points give the same bytes.
@@ -86,11 +124,12 @@ def interval_chart(points: Sequence[Point], axis_title: str, alt_text: str, name
 
     panels = list(dict.fromkeys(point.panel for point in points))
     rows = len({point.label for point in points})
-    labels = 7 * max(len(point.label) for point in points) + 10
+    lines = [line for point in points for line in point.label.split("\n")]
+    labels, tall = 7 * max(map(len, lines)) + 10, 13 if len(lines) == len(points) else 27
     width = (WIDTH - labels) // len(panels) - 18 if across else WIDTH - 60
-    size = (width, 13 * rows + 6) if across else (width, 120)
+    size = (width, tall * rows + 6) if across else (width, 120)
     # Titles of many narrow panels would run into one another: there the caption says it.
-    layered = _layers(points, across, axis_title if len(panels) < 3 else None, size)
+    layered = _layers(points, across, axis_title if len(panels) < 3 else None, size, scale)
     if len(panels) > 1:
         layered = layered.facet(column=alt.Column("panel:N", sort=panels), spacing=18)
     svg: str = vl_convert.vegalite_to_svg(styled(layered).to_dict())

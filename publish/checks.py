@@ -14,7 +14,7 @@ from schemas.plan import Measure
 from schemas.stages import CheckResult, MeasuredRelease
 from schemas.tables import TABLES, Status, columns
 
-WITHHELD = (Status.TOO_FEW_COMPANIES.value, Status.NOT_COLLECTED.value)
+WITHHELD = (Status.TOO_FEW_COMPANIES.value, Status.NOT_COLLECTED.value, Status.NOT_COMPARABLE.value)
 Outcome = tuple[bool, str]
 
 
@@ -159,7 +159,7 @@ def check_statuses(inspection: Inspection) -> Outcome:
                 wrong += cell.estimate > edge + slack if noisy else cell.estimate < edge - slack
             measure = expected.get(key)
             if measure is not None:
-                wrong += (cell.status == Status.NOT_COLLECTED) != (measure.outcome_kind in inspection.plan.not_collected)
+                wrong += (cell.status == Status.NOT_COLLECTED) != (measure not in inspection.plan.measured())
     return (
         wrong == 0,
         "Numbers are missing exactly where a status says why." if not wrong else f"{wrong} cells contradict their status.",
@@ -259,6 +259,30 @@ def _statistics() -> tuple[Check, ...]:
     )
 
 
+def _derived() -> tuple[Check, ...]:
+    from publish import check_derived as derived
+
+    return (
+        Check("derived_text", True, "Do derived tables hold codes, and terms, only?", derived.check_derived_text),
+        Check(
+            "derived_names",
+            True,
+            "Does every row of a derived table name what is published?",
+            derived.check_derived_names,
+            ("columns", "complete", "derived_text"),
+        ),
+        Check("derived_statuses", True, "Is each of their numbers missing where it is said why?", derived.check_derived_statuses),
+        Check(
+            "derived_numbers",
+            True,
+            "Do their numbers agree with each other?",
+            derived.check_derived_numbers,
+            ("columns", "derived_statuses"),
+        ),
+        Check("newcomers", True, "Is nothing compared that tells of fewer than K companies?", derived.check_newcomers),
+    )
+
+
 CHECKS: tuple[Check, ...] = (
     Check("companies", True, "Do at least K companies contribute?", check_companies, ()),
     Check("budget", True, "Is the spend in the ledger and within its caps?", check_budget, ()),
@@ -269,7 +293,14 @@ CHECKS: tuple[Check, ...] = (
     Check("statuses", True, "Is a number missing exactly where a status says why?", check_statuses),
     Check("numbers", True, "Are numbers finite and inside their intervals?", check_numbers),
     *_statistics(),
-    Check("brief", True, "Does the brief render, with every claim supported by its cells?", check_brief, _SOUND),
+    *_derived(),
+    Check(
+        "brief",
+        True,
+        "Does the brief render, with every claim supported by its cells?",
+        check_brief,
+        (*_SOUND, "derived_numbers"),
+    ),
     Check("withheld", True, "Has no line of cells with a withheld one any rates?", check_withheld),
     Check("signal", False, "Is at least half of what is published more than noise?", check_signal),
 )

@@ -4,17 +4,21 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import sqrt
+from math import inf, sqrt
 from statistics import NormalDist
 from typing import Literal
 
 from publish.cells import Cell, Reading, ReleaseCells
+from publish.derived import DERIVED, shown, shows
 from publish.wording import Direction, compares, directions_said, holds_number, is_causal
+from schemas.derived_tables import EFFECTS, GROWING, RANDOMISED, RECEDING, TERMS
 from schemas.errors import CheckFailedError
 from schemas.keys import KEYS
 from schemas.tables import TABLES, Status
 
-MeasuredColumn = Literal["rate", "estimate"]
+MeasuredColumn = Literal["rate", "estimate", "ratio", "growth", "effect"]
+UNCHANGED: Mapping[MeasuredColumn, float] = {"ratio": 1.0, "growth": 1.0, "effect": 0.0}
+"""Numbers that tell a change, each with the value that it has where nothing changed."""
 
 
 class Kind(StrEnum):
@@ -62,13 +66,29 @@ class Trend:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """Asserts that quantity `name`, which tells a change, lies above (`higher`) or below where it would be without one."""
+
+    name: str
+    direction: Direction
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The quantity that it is about."""
+        return (self.name,)
+
+
+Assertion = Difference | Trend | Moved
+
+
+@dataclass(frozen=True)
 class Claim:
     """One sentence. `{a}` in its text shows quantity `a`, `{a.depth_band}` the plain label of that key of its cell."""
 
     kind: Kind
     text: str
     quantities: Mapping[str, Quantity]
-    asserts: tuple[Difference | Trend, ...] = field(default=())
+    asserts: tuple[Assertion, ...] = field(default=())
 
 
 @dataclass(frozen=True)
@@ -81,6 +101,8 @@ class Estimate:
 
 
 _PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
+_NEW = re.compile(r"\bnew(?:ly)?\b", re.I)
+_CALLED: Mapping[Direction, str] = {Direction.HIGHER: GROWING, Direction.LOWER: RECEDING}
 ORDERED_KEYS = ("week", "depth_band", "length_band", "earlier_interventions")
 """Keys whose codes have an order, so that a trend over them means something."""
 
@@ -92,10 +114,8 @@ def family_z(confidence: float, comparisons: int) -> float:
 
 def estimate_of(reading: Reading, column: MeasuredColumn) -> Estimate | None:
     """A column of a reading with its published interval; None where there is none."""
-    if column == "rate":
-        value, low, high = reading.rate, reading.rate_ci_low, reading.rate_ci_high
-    else:
-        value, low, high = reading.estimate, reading.ci_low, reading.ci_high
+    ends = ("ci_low", "ci_high") if column in ("estimate", "effect") else (f"{column}_ci_low", f"{column}_ci_high")
+    value, low, high = (getattr(reading, name) for name in (column, *ends))
     return None if value is None or low is None or high is None else Estimate(value, low, high)
 
 
@@ -168,7 +188,7 @@ class ClaimChecker:
 
     def __init__(self, cells: ReleaseCells, comparisons: int) -> None:
         self.cells, self.comparisons = cells, comparisons
-        self.confidence = cells.measured.plan.privacy.confidence
+        self.confidence, self.quarter = cells.measured.plan.privacy.confidence, str(cells.measured.quarter)
         self.z = family_z(self.confidence, 1)
 
     def family(self, compared: Sequence[Quantity]) -> int:
@@ -219,7 +239,11 @@ class ClaimChecker:
         found = []
         if claim.kind is not Kind.RANDOMISED and is_causal(static):
             found.append("causal wording is for randomised comparisons only")
-        if claim.kind is Kind.RANDOMISED and any(q.cell.code("design") != "randomised" for q in claim.quantities.values()):
+        if is_causal(static) and not claim.asserts:
+            found.append("it speaks of causes, and asserts nothing")
+        if claim.kind is Kind.RANDOMISED and not all(
+            q.cell.table == EFFECTS and q.cell.code("design") == RANDOMISED for q in claim.quantities.values()
+        ):
             found.append("it is called randomised, its cells are not")
         if claim.kind is Kind.DESCRIPTIVE and claim.asserts:
             found.append("it is called descriptive, and compares")
@@ -240,7 +264,11 @@ class ClaimChecker:
         if any(isinstance(a, Difference) and a.name == name for a in claim.asserts):
             return key is None
         quantity = claim.quantities.get(name)
-        return quantity is not None and (key is None or (key in KEYS and key in dict(quantity.cell.keys)))
+        if quantity is None or key is None:
+            return quantity is not None
+        if quantity.cell.table in DERIVED:
+            return not self.cells.has(quantity.cell) or shows(self.cells.row(quantity.cell), key)
+        return key in KEYS and key in dict(quantity.cell.keys)
 
     def _unsupported(self, claim: Claim) -> list[str]:
         found = []
@@ -253,13 +281,19 @@ class ClaimChecker:
                 found.append(f"a cell has the status {reading.status}")
             elif not _stands(reading, quantity.column):
                 found.append("a cell has no such number")
+            elif quantity.cell.table == TERMS and _NEW.search(claim.text) and reading.first_seen != self.quarter:
+                found.append("it calls a term new that was found before")
         if any(name not in claim.quantities for assertion in claim.asserts for name in assertion.named):
             found.append("it asserts something of a quantity that it does not name")
         return list(dict.fromkeys(found))
 
-    def _assertion(self, claim: Claim, assertion: Difference | Trend) -> list[str]:
+    def _assertion(self, claim: Claim, assertion: Assertion) -> list[str]:
+        if isinstance(assertion, Moved):
+            return self._moved(claim.quantities[assertion.name], assertion.direction)
         quantities = [claim.quantities[name] for name in assertion.named]
         column, compared = quantities[0].column, [quantity.cell for quantity in quantities]
+        if any(cell.table in DERIVED for cell in compared):
+            return ["it compares rows that each tell a change of their own"]
         if any(quantity.column != column for quantity in quantities):
             return ["it compares a rate with an estimate"]
         if objection := self._comparable(compared) or (isinstance(assertion, Trend) and self._partial(compared, column)):
@@ -272,6 +306,32 @@ class ClaimChecker:
             what = "the interval of a trend holds zero or lies the other way"
         holds = result.low > 0 if assertion.direction is Direction.HIGHER else result.high < 0
         return [] if holds else [what]
+
+    def _moved(self, quantity: Quantity, direction: Direction) -> list[str]:
+        """Why a row does not tell a change of this direction; empty where it does.
+
+        Shares are called by the test that the plan registered; other changes stand over the family of their table.
+        """
+        if quantity.column not in UNCHANGED:
+            return ["it asserts a change of a number that tells none"]
+        if quantity.column == "ratio" and self.cells.read(quantity.cell).direction != _CALLED[direction]:
+            return ["a row is not called that way at the registered rate of false discoveries"]
+        ends, still = self.widened(quantity), UNCHANGED[quantity.column]
+        holds = ends.low > still if direction is Direction.HIGHER else ends.high < still
+        return [] if holds else ["the interval of a change holds none, or lies the other way"]
+
+    def widened(self, quantity: Quantity) -> Estimate:
+        """What a row tells of a change, with an interval over all rows of its table that tell one."""
+        found, column = self._estimate(quantity), quantity.column
+        if column == "ratio":
+            return found
+        looked = sum(row[column] is not None for _, row in self.cells.rows(quantity.cell.table))
+        stretch = family_z(self.confidence, looked) / self.z
+        if column == "effect":
+            return Estimate(found.value, *(found.value + stretch * (end - found.value) for end in (found.low, found.high)))
+        if found.low <= 0 or found.value <= 0:
+            return Estimate(found.value, 0.0, inf)
+        return Estimate(found.value, *(found.value * (end / found.value) ** stretch for end in (found.low, found.high)))
 
     def _comparable(self, compared: list[Cell]) -> str:
         """Why cells are not to be compared; empty where they are: cells of one marginal that differ in one key."""
@@ -295,9 +355,12 @@ class ClaimChecker:
             if isinstance(assertion, Difference) and assertion.name == name:
                 return show_difference(self.compare(claim, assertion), claim.quantities[assertion.a].column)
         quantity = claim.quantities[name]
+        if key is not None and quantity.cell.table in DERIVED:
+            return shown(self.cells.row(quantity.cell), key)
         if key is not None:
             return KEYS[key].label(quantity.cell.code(key))
-        return show(self._estimate(quantity), quantity.column)
+        moved = any(isinstance(assertion, Moved) and assertion.name == name for assertion in claim.asserts)
+        return show(self.widened(quantity) if moved else self._estimate(quantity), quantity.column)
 
 
 _FIRM = "\u00a0"  # a space at which no line breaks: a number stays with its unit and its interval
@@ -306,16 +369,20 @@ _FIRM = "\u00a0"  # a space at which no line breaks: a number stays with its uni
 def show(estimate: Estimate, column: MeasuredColumn) -> str:
     """A number with its interval, as readers see it: percent for rates, users-equivalent else."""
     if column == "rate":
-        shown = f"{100 * estimate.value:.0f} % ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
+        told = f"{100 * estimate.value:.0f} % ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
+    elif column == "effect":
+        return show_difference(estimate, "rate")
+    elif column in UNCHANGED:
+        told = f"{estimate.value:.2g} ({estimate.low:.2g} to {estimate.high:.2g})"
     else:
-        shown = f"{estimate.value:,.0f} ({estimate.low:,.0f} to {estimate.high:,.0f})"
-    return shown.replace(" ", _FIRM)
+        told = f"{estimate.value:,.0f} ({estimate.low:,.0f} to {estimate.high:,.0f})"
+    return told.replace(" ", _FIRM)
 
 
 def show_difference(estimate: Estimate, column: MeasuredColumn) -> str:
     """A difference with its interval: percentage points for rates."""
     if column == "rate":
-        shown = f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
+        told = f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
     else:
-        shown = f"{estimate.value:+,.0f} ({estimate.low:+,.0f} to {estimate.high:+,.0f})"
-    return shown.replace(" ", _FIRM).replace("-", "\u2212")
+        told = f"{estimate.value:+,.0f} ({estimate.low:+,.0f} to {estimate.high:+,.0f})"
+    return told.replace(" ", _FIRM).replace("-", "\u2212")

@@ -5,9 +5,10 @@ from itertools import product
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.canonical import digest
-from schemas.derived_tables import COVARIANCE, EFFECTS, PATTERNS, TERMS
+from schemas.derived_tables import COVARIANCE, EFFECTS, PATTERNS, PUBLIC, TERMS
 from schemas.errors import InternalError
 from schemas.keys import ALL, KEYS
 from schemas.periods import Quarter
@@ -58,8 +59,26 @@ def table_digest(rows: pa.Table) -> str:
 
 
 def digest_of(rows_by_name: dict[str, pa.Table]) -> str:
-    """Digest of all tables of a release, from their sorted rows."""
-    return digest({name: table_digest(rows) for name, rows in rows_by_name.items()})
+    """Digest of all tables of a release that follow from the measurement alone, from their sorted rows.
+
+    Found terms are not among them: reviewers decide on them after the measurement (`terms_digest`).
+    """
+    return digest({name: table_digest(rows) for name, rows in rows_by_name.items() if name != TERMS})
+
+
+def members_digest(rows: pa.Table, salt: str) -> str:
+    """Digest of the table of terms that members may read. Salted, so that nobody finds a term by trying words."""
+    return digest({"salt": salt, "terms": table_digest(rows)})
+
+
+def terms_digest(public: pa.Table, members: str) -> str:
+    """Digest of what reviewers let out: the public table, and by its digest that for members."""
+    return digest({"public": table_digest(public), "members": members})
+
+
+def public_terms(rows: pa.Table) -> pa.Table:
+    """Those rows of the table for members that are public too."""
+    return rows.filter(pc.equal(rows.column("audience"), PUBLIC))
 
 
 def ordered_tables(measured: MeasuredRelease) -> tuple[NoisyTable, ...]:
@@ -75,8 +94,16 @@ def release_rows(measured: MeasuredRelease) -> dict[str, pa.Table]:
 
 
 def tables_digest(measured: MeasuredRelease) -> str:
-    """The digest under which people sign: it names every published number."""
+    """The digest under which people sign: it names every published number but those of terms."""
     return digest_of(release_rows(measured))
+
+
+def signed_terms(measured: MeasuredRelease) -> str:
+    """The digest of a release's terms; empty where it has no table of them."""
+    tables = {table.name: table for table in measured.tables}
+    if TERMS not in tables:
+        return ""
+    return terms_digest(sorted_rows(tables[TERMS], measured.plan.release_plan), measured.members_digest)
 
 
 def release_id(quarter: Quarter, version: int) -> str:

@@ -7,6 +7,7 @@ from math import comb
 
 from publish.cells import Cell, ReleaseCells
 from publish.claims import ORDERED_KEYS, Claim, ClaimChecker, Difference, Kind, Quantity, Trend
+from publish.news import news_candidates
 from publish.wording import Direction
 from schemas.keys import ALL, DEPTH_BANDS
 from schemas.plan import Measure, ReleasePlan
@@ -190,4 +191,5 @@ def find(cells: ReleaseCells) -> list[Finding]:
             first = claim.asserts[0] if claim.asserts else None
             size = abs(checker.compare(claim, first).value) if isinstance(first, Difference) else 0.0
             found.append(Finding(claim, checker.render(claim), topic, size))
-    return found
+    news = ((topic, claim, size) for topic, claim, size in news_candidates(cells) if not checker.objections(claim))
+    return found + [Finding(claim, checker.render(claim), topic, size) for topic, claim, size in news]

@@ -7,13 +7,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from publish.content import release_id
+from schemas.derived_tables import PUBLIC
 from schemas.stages import MeasuredRelease
 from schemas.tables import SCHEMA_VERSION, TABLES, columns, key_columns
 
 SYNTHETIC_NOTICE = "SYNTHETIC DATA: made by a generator. No real person, conversation or company is behind any number."
 
 
-def file_metadata(name: str, measured: MeasuredRelease) -> dict[str | bytes, str | bytes]:
+def file_metadata(name: str, measured: MeasuredRelease, audience: str = PUBLIC) -> dict[str | bytes, str | bytes]:
     """Key-value metadata of one Parquet file: which release, what a row is, and under which privacy parameters."""
     plan, spec, spend = measured.plan, TABLES[name], measured.spend
     told: dict[str | bytes, str | bytes] = {
@@ -31,7 +32,7 @@ def file_metadata(name: str, measured: MeasuredRelease) -> dict[str | bytes, str
         "confidence": repr(plan.privacy.confidence),
         "companies": str(plan.contributors),
         "plan_hash": plan.hash,
-        "licence": "CC BY 4.0",
+        "licence": "CC BY 4.0" if audience == PUBLIC else "for members of the pool only",
         "reading": "submitted conversations, not prevalence; C-SSRS-informed, inferred from text",
         # The Arrow schema holds this as well; readers that see only key-value metadata (DuckDB) find it here.
         "columns": json.dumps(
@@ -44,13 +45,14 @@ def file_metadata(name: str, measured: MeasuredRelease) -> dict[str | bytes, str
     return told
 
 
-def parquet_bytes(name: str, rows: pa.Table, measured: MeasuredRelease) -> bytes:
+def parquet_bytes(name: str, rows: pa.Table, measured: MeasuredRelease, audience: str = PUBLIC) -> bytes:
     """One table as Parquet. The same rows and release give the same bytes: no clock and no machine name is in them.
 
     Args:
         name: the table.
         rows: its sorted rows (`publish.content.sorted_rows`).
         measured: the release that it belongs to.
+        audience: who may read it.
     """
     fields = [
         pa.field(
@@ -60,7 +62,7 @@ def parquet_bytes(name: str, rows: pa.Table, measured: MeasuredRelease) -> bytes
         )
         for column in columns(name, measured.plan.release_plan)
     ]
-    schema = pa.schema(fields, metadata=file_metadata(name, measured))
+    schema = pa.schema(fields, metadata=file_metadata(name, measured, audience))
     order = [schema.get_field_index(key) for key in ("quarter", *key_columns(name, measured.plan.release_plan))]
     buffer = BytesIO()
     pq.write_table(

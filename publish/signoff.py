@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from publish.content import tables_digest
+from publish.content import signed_terms, tables_digest
 from schemas.canonical import canonical_json
 from schemas.errors import NotApprovedError, UsageError
 from schemas.signing import decode_key, encode_key, public_key, sign, verify
@@ -50,18 +50,20 @@ class People:
 
 @dataclass(frozen=True)
 class SignedContent:
-    """What is signed: which release, which plan, which numbers, which text of staff. The role is added for each signature."""
+    """What is signed: which release, plan, numbers, text of staff, and terms. The role is added for each signature."""
 
     quarter: str
     version: int
     plan_hash: str
     tables_digest: str
     text_digest: str = ""  # of staff's own paragraphs of the brief; empty where there are none
+    terms_digest: str = ""  # of the terms that reviewers let out, to everyone and to members; empty where none are looked for
 
     @classmethod
     def of(cls, measured: MeasuredRelease, text_digest: str = "") -> "SignedContent":
         """The content of a measured release with staff's text."""
-        return cls(str(measured.quarter), measured.version, measured.plan.hash, tables_digest(measured), text_digest)
+        terms = signed_terms(measured)
+        return cls(str(measured.quarter), measured.version, measured.plan.hash, tables_digest(measured), text_digest, terms)
 
     def to_sign(self, role: str) -> bytes:
         """Canonical bytes that a person in `role` signs."""
@@ -73,6 +75,7 @@ class SignedContent:
                 "tables_digest": self.tables_digest,
                 "role": role,
                 **({"text_digest": self.text_digest} if self.text_digest else {}),
+                **({"terms_digest": self.terms_digest} if self.terms_digest else {}),
             }
         )
 
@@ -122,7 +125,7 @@ def verify_signoff(content: SignedContent, people: People, planner: str, signoff
         raise NotApprovedError("The time of a sign-off has no time zone.", "Sign again.")
     if not verify(person.public_key, content.to_sign(signoff.role), signoff.signature):
         raise NotApprovedError(
-            "A signature does not hold for this plan, these tables and this text of staff.",
+            "A signature does not hold for this plan, these tables and terms, and this text of staff.",
             "Put the text back as it was when it was signed; numbers do not change.",
         )
 

@@ -1,6 +1,7 @@
 """State of each release, its check results and its sign-offs, in the transactional database that the caller hands in."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +16,10 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     delete,
+    func,
     insert,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import IntegrityError
@@ -62,6 +65,21 @@ signoffs = Table(
     Column("signature", String(128), nullable=False),
     UniqueConstraint("quarter", "version", "person"),
 )
+
+term_reviews = Table(
+    "term_reviews",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("plan", String(64), nullable=False),  # of the release for which it is decided
+    Column("speaker", String(16), nullable=False),
+    Column("term", String, nullable=False),
+    Column("revision", Integer, nullable=False),  # of the decisions on this term for this release, from 1
+    Column("decision", String(16), nullable=False),
+    Column("person", String(64), nullable=False),
+    Column("decided_at", String(40), nullable=False),
+    Column("signature", String(128), nullable=False),
+)
+"""Reviewers' decisions on found terms (`publish.term_reviews`). Append-only."""
 
 
 def create_tables(engine: Engine) -> None:
@@ -207,16 +225,40 @@ def stored_checks(engine: Engine, quarter: Quarter, version: int) -> list[CheckR
         return [CheckResult(row.name, row.passed, row.stops, row.detail) for row in found]
 
 
-def record_signoff(engine: Engine, measured: MeasuredRelease, people: People, signoff: SignOff, text_digest: str = "") -> State:
+@contextmanager
+def deciding(engine: Engine) -> Iterator[Connection]:
+    """One serialised write transaction: nobody decides on terms while somebody signs, and the other way round."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("begin immediate")
+        else:  # a lock on the table would need the right to change it, which nobody has
+            connection.execute(text("select pg_advisory_xact_lock(hashtext('term_reviews'))"))
+        yield connection
+        connection.commit()  # left without, it is rolled back
+
+
+def decisions_made(connection: Connection) -> int:
+    """How many decisions on terms there are: while it stays the same, so does what they say."""
+    return int(connection.execute(select(func.count()).select_from(term_reviews)).scalar_one())
+
+
+def record_signoff(
+    engine: Engine, measured: MeasuredRelease, people: People, signoff: SignOff, text_digest: str = "", decided: int | None = None
+) -> State:
     """Stores one verified sign-off; the release is `approved` once both roles have signed. The same one again changes nothing.
 
+    `decided` is how many decisions on terms there were when the release was put together.
+
     Raises:
-        NotApprovedError: the release is not checked, the sign-off does not hold, or the role or person has signed already.
+        NotApprovedError: the release is not checked, the sign-off does not hold, the role or person has signed already, or
+            somebody decided on a term meanwhile.
     """
     quarter, version, content = measured.quarter, measured.version, SignedContent.of(measured, text_digest)
     verify_signoff(content, people, measured.plan.planner, signoff)
     try:
-        with engine.begin() as connection:
+        with deciding(engine) as connection:
+            if decided is not None and decided != decisions_made(connection):
+                raise NotApprovedError("Somebody decided on a term meanwhile.", "Look at the release again.")
             _holds(connection, content, quarter, version)
             state = _state(connection, quarter, version)
             if signoff not in _signoffs(connection, quarter, version):

@@ -10,10 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from publish.content import digest_of
+from publish.content import digest_of, members_digest, public_terms, terms_digest
 from publish.minisign import trusted_comment
 from publish.signoff import People, Person, SignedContent, verify_signoffs
 from schemas.canonical import digest, sha256_bytes
+from schemas.derived_tables import MEMBERS, TERMS
 from schemas.errors import CheckFailedError, CommonsError, UsageError
 from schemas.signing import decode_key
 from schemas.stages import CheckResult, SignOff
@@ -84,7 +85,8 @@ def _tables(folder: Path) -> dict[str, pa.Table]:
 
 def _same_tables(folder: Path) -> tuple[bool, str]:
     manifest, tables = manifest_of(folder), _tables(folder)
-    if digest_of(tables) != manifest["tables_digest"]:
+    content = signed_content(manifest, tables, None)
+    if (content.tables_digest, content.terms_digest) != (manifest["tables_digest"], manifest.get("terms_digest", "")):
         return False, "The tables are not those that the manifest names."
     named = {b"release": manifest["release"].encode(), b"synthetic": str(manifest["synthetic"]).lower().encode()}
     if any((table.schema.metadata or {}).get(key) != value for table in tables.values() for key, value in named.items()):
@@ -93,9 +95,24 @@ def _same_tables(folder: Path) -> tuple[bool, str]:
 
 
 def signed_content(manifest: Mapping[str, Any], tables: Mapping[str, pa.Table], text: bytes | None) -> SignedContent:
-    """What the sign-offs of a release must cover, with the digests of the tables and of staff's text as they lie there."""
+    """What the sign-offs of a release must cover, with the digests of the tables and of staff's text as they lie there.
+
+    What members alone are told lies apart from the release that it was signed with: of it the digests of tables and text are
+    as its manifest has them, and those of terms are made from the table, of which the public part is a part.
+    """
+    terms, release = tables.get(TERMS), (manifest["quarter"], manifest["version"], manifest["plan_hash"])
+    if manifest.get("audience") == MEMBERS:
+        told = terms_digest(public_terms(tables[TERMS]), members_digest(tables[TERMS], manifest["salt"]))
+        return SignedContent(*release, manifest["tables_digest"], manifest["text_digest"], told)
     text_digest = sha256_bytes(text) if text else ""
-    return SignedContent(manifest["quarter"], manifest["version"], manifest["plan_hash"], digest_of(dict(tables)), text_digest)
+    told = "" if terms is None else terms_digest(terms, manifest["members_digest"])
+    return SignedContent(*release, digest_of(dict(tables)), text_digest, told)
+
+
+def signed_name(manifest: Mapping[str, Any]) -> str:
+    """What the signature over a folder's hashes is said to be of: one for members passes for no release."""
+    audience = " for members" if manifest.get("audience") == MEMBERS else ""
+    return f"Incident Commons {manifest['release']}{audience}{' (synthetic)' if manifest['synthetic'] else ''}"
 
 
 def _signoffs(folder: Path) -> tuple[bool, str]:
@@ -121,8 +138,7 @@ def _signature(folder: Path) -> tuple[bool, str]:
     manifest = manifest_of(folder)
     signed = (folder / SIGNATURE).read_bytes().decode()  # as it is: no newline of another kind counts as one
     comment = trusted_comment(decode_key(manifest["release_key"]), (folder / SUMS).read_bytes(), signed)
-    synthetic = " (synthetic)" if manifest["synthetic"] else ""
-    if comment != f"Incident Commons {manifest['release']}{synthetic}":
+    if comment != signed_name(manifest):
         return False, f"The signature of {SUMS} does not hold for this release and the key in its manifest."
     return True, f"{SUMS} is signed with the key that the manifest names; minisign says the same."
 

@@ -24,12 +24,12 @@ _DIRECTIONS: Mapping[Direction, re.Pattern[str]] = {
     Direction.HIGHER: _words(
         *"more higher greater larger oftener most best highest largest greatest majority".split(),
         *"rise[sn]? rising rose gr[eo]w grows growing grown growth climb\\w* surg\\w+ soar\\w* spik\\w+ exceed\\w*".split(),
-        *"doubl\\w+ trebl\\w+ tripl\\w+ outnumber\\w* outweigh\\w*".split(),
+        *"doubl\\w+ trebl\\w+ tripl\\w+ outnumber\\w* outweigh\\w* increas\\w+ rais(?:es|ed|ing) boost\\w*".split(),
     ),
     Direction.LOWER: _words(
         *"less lesser fewer lower smaller rarer least worst lowest smallest fewest minority".split(),
         *"falls? fell falling fallen fad(?:es?|ed|ing) drop(?:s|ped|ping)? declin\\w+ halv(?:es?|ed|ing) plung\\w+".split(),
-        *"shrinks? shrank shrinking dwindl\\w+ vanish\\w*".split(),
+        *"shrinks? shrank shrinking dwindl\\w+ vanish\\w* reduc\\w+ decreas\\w+ lower(?:s|ed|ing) curb\\w*".split(),
     ),
 }
 _COMPARES = _words(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from derived_fixtures import asking_all, with_derived
 
 from aggregate.answer import Answer, NoisyMarginal, NoisyResidual
 from aggregate.counts import public_cells
@@ -16,7 +17,7 @@ from aggregate.tabulation import tabulate
 from aggregate.workload import Workload
 from publish.cells import RATES
 from publish.signoff import People, sign_off
-from schemas.keys import KEYS
+from schemas.keys import CHANGE_GROUPS, KEYS
 from schemas.parameters import load_privacy_parameters
 from schemas.periods import Quarter
 from schemas.plan import Measure, RegisteredPlan, load_release_plan
@@ -128,10 +129,14 @@ def build_measured(
     version: int = 1,
     quarter: Quarter = QUARTER,
     even: str = "",
+    quarters: int = 0,
 ) -> MeasuredRelease:
-    """A measured release of the real plan with made-up numbers of about `users` users; codes of the key `even` are as frequent."""
+    """A measured release of the real plan with made-up numbers of about `users` users; codes of the key `even` are as frequent.
+
+    Derived tables compare it with `quarters` earlier ones, of the same companies.
+    """
     privacy = load_privacy_parameters(CONFIG / "privacy.toml")
-    questions = load_release_plan(CONFIG / "release_plan.toml", privacy)
+    questions, privacy = asking_all(load_release_plan(CONFIG / "release_plan.toml", privacy), privacy)
     plan = RegisteredPlan(
         quarter=str(quarter),
         version=version,
@@ -143,6 +148,7 @@ def build_measured(
         rho=str(privacy.budget.first_release_rho),
         threshold_delta="0",
         secret_commitment="0" * 64,
+        compared=tuple(f"{change}:{group}" for change in questions.change_classes for group in CHANGE_GROUPS),
         parameters=privacy.model_dump(mode="json"),
         plan=questions.model_dump(mode="json", by_alias=True),
     )
@@ -151,7 +157,7 @@ def build_measured(
     answer = Answer(tuple(r for d in drawn for r in d.residuals), tuple(m for d in drawn for m in d.marginals))
     tables = tabulate(answer, plan.model_copy(update={"contributors": max(contributors, privacy.companies.minimum)}))
     spend = Spend("0.016016", 0.89, 1e-7, 2026, "0.032032", 1.29, 1e-7, ("a" * 64,))
-    return MeasuredRelease(quarter, version, plan, tables, spend)
+    return with_derived(MeasuredRelease(quarter, version, plan, tables, spend), quarters)
 
 
 def change_rows(measured: MeasuredRelease, table: str, change: Callable[[list[dict[str, Any]]], Any]) -> MeasuredRelease:

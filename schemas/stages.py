@@ -83,6 +83,7 @@ class MeasuredRelease:
     plan: RegisteredPlan
     tables: tuple[NoisyTable, ...]
     spend: Spend
+    members_digest: str = ""  # of the table of terms for members, where terms are looked for
 
     @property
     def cell_tables(self) -> tuple[NoisyTable, ...]:

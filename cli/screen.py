@@ -51,6 +51,7 @@ def _print_quarter(quarter: dict[str, Any]) -> None:
         ("companies", _companies(quarter)),
         ("scrub", "done" if quarter["scrubbed"] else "WAITS"),
         ("checks", _checks(quarter)),
+        ("terms", f"{quarter['terms_waiting']} terms wait for review" if quarter["terms_waiting"] else ""),
         ("budget", _budget(quarter)),
         ("staff text", quarter["text"]),
         ("signed", _signed(quarter)),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aggregate.measurement import answered
 from flows.pool import Pool
+from flows.terms import with_terms
 from publish.brief import SECTIONS, Brief, render_brief
 from publish.catalog import earlier_releases
 from publish.cells import ReleaseCells
@@ -74,14 +75,17 @@ def _contact(numbers: Sequence[str], written: Sequence[str]) -> str:
 
 
 def measured_release(pool: Pool, quarter: Quarter) -> MeasuredRelease:
-    """The measured release of a quarter's latest plan. Raises UsageError or NotApprovedError where there is none."""
+    """The measured release of a quarter's latest plan, with the terms that reviewers made public.
+
+    Raises UsageError or NotApprovedError where there is none.
+    """
     plan = pool.ledger.plan(quarter)
     if plan is None:
         raise UsageError(f"No plan of {quarter} is registered.", f"Register one with `commons plan {quarter}`.")
     measured = answered(plan, pool.ledger)
     if measured is None:
         raise NotApprovedError(f"{quarter} has not been measured.", f"Run `commons measure {quarter}`.")
-    return measured
+    return with_terms(pool, measured)
 
 
 def text_result(text: StaffText, measured: MeasuredRelease) -> CheckResult:

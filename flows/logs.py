@@ -39,6 +39,7 @@ class Event(StrEnum):
     PLAN_REGISTERED = "plan_registered"
     MEASURED = "measured"
     CHECKED = "checked"
+    TERMS_REVIEWED = "terms_reviewed"
     APPROVED = "approved"
     PUBLISHED = "published"
     PURGED = "purged"

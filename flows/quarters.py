@@ -6,6 +6,7 @@ from typing import Any
 from flows.briefs import staff_text, text_path
 from flows.pool import Pool
 from flows.scrubbing import parts
+from flows.terms import signed_terms_digest, waiting_terms
 from publish.changes import plan_changes
 from publish.path import State, next_step
 from publish.signoff import missing_roles, verify_signoff
@@ -34,7 +35,7 @@ def _quarter(pool: Pool, quarter: Quarter, latest: tuple[int, State | None]) -> 
     failed = [check.name for check in checks if check.stops and not check.passed]
     warned = [check.name for check in checks if not check.stops and not check.passed]
     signed = stored_signoffs(pool.engine, quarter, version)
-    broken = _broken(pool, quarter, version, signed)
+    broken, waiting = _broken(pool, quarter, version, signed), waiting_terms(pool, quarter, state)
     line, year = pool.ledger.line(quarter=quarter), pool.ledger.line(year=quarter.year)
     return {
         "quarter": str(quarter),
@@ -52,12 +53,13 @@ def _quarter(pool: Pool, quarter: Quarter, latest: tuple[int, State | None]) -> 
         "year_epsilon_spent": year.epsilon_spent,
         "year_epsilon_cap": year.epsilon_cap,
         "delta": line.delta,
+        "terms_waiting": waiting,
         "text": str(text_path(pool, quarter).relative_to(pool.root)) if text_path(pool, quarter).exists() else "",
         "signed": [{"person": s.person, "role": s.role, "at": s.signed_at.isoformat(timespec="minutes")} for s in signed],
         "not_holding": broken,
         "missing": list(missing_roles(signed)) if checks else [],
         "changed": _changed(pool, quarter),
-        "next": _next(quarter, state, closes, scrubbed, failed, broken),
+        "next": _next(quarter, state, closes, scrubbed, failed, broken, waiting),
     }
 
 
@@ -74,7 +76,8 @@ def _broken(pool: Pool, quarter: Quarter, version: int, signed: tuple[SignOff, .
     if not signed:
         return []
     plan, text = pool.ledger.plan(quarter, version), staff_text(pool, quarter)
-    content = stored_content(pool.engine, quarter, version, text.digest)
+    terms = signed_terms_digest(pool, plan) if plan else ""
+    content = stored_content(pool.engine, quarter, version, text.digest, terms)
     found = []
     for each in signed:
         try:
@@ -93,7 +96,15 @@ def _changed(pool: Pool, quarter: Quarter) -> list[str]:
     return [f"{change.what}: {change.before} → {change.now}" for change in plan_changes(plan, before)]
 
 
-def _next(quarter: Quarter, state: State | None, closes: datetime, scrubbed: bool, failed: list[str], broken: list[str]) -> str:
+def _next(
+    quarter: Quarter,
+    state: State | None,
+    closes: datetime,
+    scrubbed: bool,
+    failed: list[str],
+    broken: list[str],
+    waiting: int,
+) -> str:
     step = next_step(state)
     if state in (State.PUBLISHED, State.SUPERSEDED) or step is None:
         return ""
@@ -101,6 +112,8 @@ def _next(quarter: Quarter, state: State | None, closes: datetime, scrubbed: boo
         return f"wait: outcomes still come in until {closes.date()}"
     if broken:
         return f"put brief/{quarter}.md back as it was when it was signed"
+    if waiting:
+        return f"a reviewer: commons terms review {quarter} --key KEY"
     if not scrubbed and state in (None, State.PLANNED):
         return "commons ingest"
     if failed:

@@ -121,13 +121,15 @@ def _holds(connection: Connection, content: SignedContent, quarter: Quarter, ver
         )
 
 
-def stored_content(engine: Engine, quarter: Quarter, version: int, text_digest: str) -> SignedContent | None:
-    """What signatures of a measured release must cover, with staff's text as it is now; None where it is not measured."""
+def stored_content(
+    engine: Engine, quarter: Quarter, version: int, text_digest: str, terms_digest: str = ""
+) -> SignedContent | None:
+    """What signatures of a measured release must cover, with staff's text and terms as they are; None where it is not measured."""
     with engine.connect() as connection:
         row = connection.execute(select(releases).where(_of(releases, quarter, version))).first()
     if row is None or row.tables_digest is None:
         return None
-    return SignedContent(str(quarter), version, row.plan_hash, row.tables_digest, text_digest)
+    return SignedContent(str(quarter), version, row.plan_hash, row.tables_digest, text_digest, terms_digest)
 
 
 def state_of(engine: Engine, quarter: Quarter, version: int) -> State | None:

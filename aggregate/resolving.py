@@ -4,7 +4,7 @@ Everything is a function of one user's rows: duplicates, corrections and withdra
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -29,19 +29,23 @@ _CHANGED = "record_status is distinct from 'new' or hash(unit, record_id) in (se
 
 
 def resolved_records(
-    connection: duckdb.DuckDBPyConnection, parts: Sequence[EncryptedFiles], plan: RegisteredPlan, rows_a_pass: int
+    connection: duckdb.DuckDBPyConnection,
+    parts: Sequence[EncryptedFiles],
+    plan: RegisteredPlan,
+    rows_a_pass: int,
+    columns: Collection[str] | None = None,
 ) -> Iterator[None]:
     """Passes over all users, some of them a time: in each, `records` holds those users' records that count.
 
-    Each file is read once. `records` has the columns that the plan's measures read and no other, so that a query which asks
-    for more is an error; `unit` is a UUID, the first 128 bits of the SHA-256 that names the privacy unit. Two users of a
-    pool would have to share them to be taken for one: for 10^8 users that has a probability of 10^-23, and who looks for
-    such a pair needs 2^64 pseudonyms, to have two users of its own counted as one.
+    Each file is read once. `records` has the columns that the plan's measures read (or `columns`, fields in them with dots)
+    and no other, so that a query which asks for more is an error; `unit` is a UUID, the first 128 bits of the SHA-256 that
+    names the privacy unit. Two users of a pool would have to share them to be taken for one: for 10^8 users that has a
+    probability of 10^-23, and who looks for such a pair needs 2^64 pseudonyms, to have two users of its own counted as one.
     """
     passes = unit_ranges(count_rows(parts), rows_a_pass)
     if not parts:
         return
-    _load(connection, parts, plan, rows_a_pass, passes=len(passes))
+    _load(connection, parts, plan, plan_columns(plan) if columns is None else columns, rows_a_pass, passes=len(passes))
     for users in passes:
         _settle(connection, users)
         yield
@@ -74,6 +78,7 @@ def _load(
     connection: duckdb.DuckDBPyConnection,
     parts: Sequence[EncryptedFiles],
     plan: RegisteredPlan,
+    columns: Collection[str],
     rows_at_once: int,
     *,
     passes: int,
@@ -85,7 +90,6 @@ def _load(
     """
     import pyarrow as pa
 
-    columns = plan_columns(plan)
     own = ", ".join(dict.fromkeys((*_OF_USER, *sorted({column.split(".")[0] for column in columns}))))
     begin = "create table sent as" if passes > 1 else "create temp table sent as"
     order = "order by unit" if passes >= _SORTED_FROM else ""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import opendp.prelude as dp
@@ -24,6 +24,9 @@ from schemas.keys import Scope
 from schemas.parameters import PrivacyParameters
 from schemas.periods import Quarter
 from schemas.plan import ContributionBound, Measure, Names, RegisteredPlan
+
+if TYPE_CHECKING:
+    from aggregate.mechanisms.terms import PreparedSearch
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class PreparedDraw:
     queries: tuple["_Query", ...]
     rho: Fraction
     threshold_delta: Fraction
+    searches: tuple["PreparedSearch", ...] = ()
 
     def draw(self) -> Answer:
         """Draws the noise under one privacy filter. Raises BudgetRefusedError where the filter refuses a query."""
@@ -109,7 +113,9 @@ class PreparedDraw:
                 entry[query.name] = noisy[0] if query.name == "squares" else noisy
                 entry[f"{query.name}_scale"] = query.scale
         told = tuple(NoisyMarginal(name, marginal, **entry) for (name, marginal), entry in marginals.items())
-        return Answer(tuple(residuals), told)
+        rounds = tuple(one for search in self.searches for one in search.draw(session, domain, metric))
+        tracked = tuple(search.tracked.draw(session, domain, metric) for search in self.searches if search.tracked)
+        return Answer(tuple(residuals), told, rounds=rounds, tracked=tracked)
 
 
 @dataclass(frozen=True)
@@ -162,7 +168,9 @@ def _evaluate(session: Any, measurement: Any) -> list[int]:
     return []
 
 
-def prepare(tables: Sequence[BoundedTable], plan: RegisteredPlan, companies: Sequence[str]) -> PreparedDraw:
+def prepare(
+    tables: Sequence[BoundedTable], plan: RegisteredPlan, companies: Sequence[str], searches: Sequence["PreparedSearch"] = ()
+) -> PreparedDraw:
     """Checks and sums every marginal, and fixes every noise scale, before anything is charged.
 
     Raises BudgetRefusedError where a table breaks its bound or the scales together would go over the plan's rho.
@@ -172,9 +180,9 @@ def prepare(tables: Sequence[BoundedTable], plan: RegisteredPlan, companies: Seq
         query for table in tables for query in _queries(table, plan, table.measure.scope(quarter, plan.release_plan), companies)
     ]
     spent = sum((Fraction(query.l2) ** 2 / (2 * Fraction(query.scale) ** 2) for query in queries), Fraction(0))
-    if spent > Fraction(plan.rho):
+    if spent + sum(search.rho for search in searches) > Fraction(plan.rho):
         raise BudgetRefusedError("The plan's noise scales go over its rho.")
-    return PreparedDraw(tuple(queries), Fraction(plan.rho), Fraction(plan.threshold_delta))
+    return PreparedDraw(tuple(queries), Fraction(plan.rho), Fraction(plan.threshold_delta), tuple(searches))
 
 
 def _queries(table: BoundedTable, plan: RegisteredPlan, scope: Scope, companies: Sequence[str]) -> Iterator[_Query]:

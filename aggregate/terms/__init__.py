@@ -1,0 +1,1 @@
+"""Terms that nobody listed: from scrubbed turns to how much each user weighs in each term."""

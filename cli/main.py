@@ -36,6 +36,7 @@ def build_app(listed: bool = False) -> App:
         ("Company", "cli.joining", ("init", "keygen")),
         ("Company", "cli.company", ("export", "prepare", "validate", "withdraw", "scrub")),
         ("Pool", "cli.pool", ("ingest", "plan", "measure", "check")),
+        ("Pool", "cli.terms", ("terms",)),
         ("Pool", "cli.releasing", ("brief", "approve", "publish")),
         ("Pool", "cli.budget", ("budget", "migrate")),
         ("Pool", "cli.keeping", ("purge", "protect", "shifts")),
@@ -45,7 +46,11 @@ def build_app(listed: bool = False) -> App:
     ):
         for name in names:
             # The list of commands shows a line of each, for which they have to be loaded.
-            app.command(getattr(import_module(module), name) if listed else f"{module}:{name}", name=name, group=group)
+            command = getattr(import_module(module), name) if listed else f"{module}:{name}"
+            if isinstance(command, App):  # a group of commands has its name and group itself
+                app.command(command)
+            else:
+                app.command(command, name=name, group=group)
     return app
 
 

@@ -135,6 +135,8 @@ def _facts(found: Any) -> dict[str, Any]:
         "plan": found.content.plan_hash,
         "tables": found.content.tables_digest,
         "text": found.content.text_digest,
+        "terms": found.content.terms_digest,
+        "terms_decided": found.terms,
         "contributors": measured.plan.contributors,
         "epsilon": measured.spend.epsilon,
         "delta": measured.spend.delta,
@@ -164,6 +166,10 @@ def _print_to_sign(found: Any) -> None:
     say(f"brief     {facts['claims']} claims of its own; `commons brief {found.measured.quarter}` writes it to be read")
     text = f"{found.text_file}, {facts['staff_claims']} claims" if found.text_file else "none"
     say(f"text      of staff: {text}")
+    if found.terms:
+        counts = found.terms
+        told = f"{counts['public']} public, {counts['members']} for members, {counts['reject']} rejected"
+        say(f"terms     {told}; {counts['waiting']} wait for review")
     for each in found.objections:
         say(f"          line {each.line}: {each.reason}")
     print_checks(found.checks, json=False)
@@ -177,6 +183,7 @@ def _print_to_sign(found: Any) -> None:
     say(f"  plan    {facts['plan']}")
     say(f"  tables  {facts['tables']}")
     say(f"  text    {facts['text'] or 'none'}")
+    say(f"  terms   {facts['terms'] or 'none'}")
 
 
 def publish(

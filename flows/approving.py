@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flows.briefs import measured_release, staff_text, text_path
 from flows.pool import Pool
+from flows.terms import looks_for_terms, release_terms
 from publish.brief import cells_by_status
 from publish.cells import ReleaseCells
 from publish.changes import Change, release_changes
@@ -32,6 +33,7 @@ class ToSign:
     earlier: str
     changes: list[Change]
     signed: tuple[SignOff, ...]
+    terms: dict[str, int]  # how many wait, and how many were decided in which way
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -57,6 +59,7 @@ def to_sign(pool: Pool, quarter: Quarter) -> ToSign:
         earlier="" if before is None else f"{before.quarter}/v{before.version}",
         changes=changes,
         signed=stored_signoffs(pool.engine, quarter, measured.version),
+        terms=release_terms(pool, measured.plan).counts if looks_for_terms(measured.plan) else {},
     )
 
 

@@ -128,6 +128,11 @@ class Pool:
         return self.root / "releases"
 
     @property
+    def members(self) -> Path:
+        """What members alone are told, beside the releases."""
+        return self.root / "members"
+
+    @property
     def scratch(self) -> Path:
         """Temporary files of the measurement."""
         return self.root / "scratch"

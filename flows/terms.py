@@ -21,7 +21,7 @@ from flows.logs import Event, log
 from flows.pool import Pool
 from publish.content import members_digest, public_terms, sorted_rows, terms_digest
 from publish.path import State, has_reached
-from publish.signoff import Person
+from publish.signoff import APPROVING_ROLES, Person
 from publish.store import decisions_made, state_of, states
 from publish.term_reviews import Decision, TermKey, TermReview, decide, in_force, may_review
 from publish.verify import manifest_of
@@ -181,6 +181,12 @@ def reviewer(person: Person) -> Person:
     """The person, where they may decide on terms. Raises NotApprovedError."""
     may_review(person)
     return person
+
+
+def sees_terms(person: Person) -> None:
+    """Raises NotApprovedError where a person is none of those who sign a release: nobody else needs to read its terms."""
+    if person.role not in APPROVING_ROLES:
+        raise NotApprovedError("Only who signs a release may read the terms that were found.", "Use an approver's key.")
 
 
 def decisions_in(path: Path) -> dict[TermKey, Decision]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from aggregate.comparing import compared_of, load_compared
 from aggregate.events import event_rows
 from aggregate.key_expressions import key_expressions, severity_order
 from aggregate.resolving import ROWS_A_PASS, resolved_records, unit_ranges
@@ -110,6 +111,7 @@ def bounded_tables(
     connection = _connect(folder, settings)
     try:
         tables = [_create(connection, measure, plan) for measure in plan.measured()]
+        load_compared(connection, compared_of(plan, records.changes, records.companies))
         for _ in resolved_records(connection, records.parts, plan, settings.rows_a_pass):
             for table in tables:
                 _insert(table, plan, secret)
@@ -155,7 +157,7 @@ def _insert(table: BoundedTable, plan: RegisteredPlan, secret: bytes) -> None:
     measure, scale = table.measure, plan.privacy.unit.weight_scale
     expressions = key_expressions(plan.release_plan)
     keys = "".join(f", {expressions[key]} as {key}" for key in _keys(measure))
-    events, parameters = event_rows(measure, plan.release_plan)
+    events, parameters = event_rows(measure, plan.release_plan, secret)
     weight, tail = str(scale), ""
     match measure.estimand:
         case Estimand.MOST_SEVERE_RECORD:

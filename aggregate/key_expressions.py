@@ -77,6 +77,8 @@ def key_expressions(plan: ReleasePlan) -> dict[str, str]:
         "failure_mode": "failure_mode",
         "stage": "stage",
         "ending": "ending",
+        "change_class": "change_class",
+        "change_group": "change_group",
     }
 
 

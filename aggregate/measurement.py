@@ -8,12 +8,16 @@ from pathlib import Path
 
 from aggregate.answer import Answer
 from aggregate.bounding import MeasurementSettings, bounded_tables
+from aggregate.comparing import changes_commitment, compared_of, groups_of
+from aggregate.effects import change_effects
 from aggregate.ledger import Ledger
 from aggregate.tabulation import tabulate
+from aggregate.terms.collecting import user_terms
 from schemas.errors import BudgetRefusedError
 from schemas.periods import Quarter
 from schemas.plan import RegisteredPlan
 from schemas.stages import MeasuredRelease, ScrubbedRecords, Spend
+from schemas.tables import CHANGES
 
 
 def commitment(secret: bytes, quarter: Quarter) -> str:
@@ -38,6 +42,16 @@ def earlier(plan: RegisteredPlan, ledger: Ledger) -> list[tuple[RegisteredPlan, 
         if stored is None:
             raise BudgetRefusedError("A plan goes on from a quarter that was not measured.", "Register a superseding version.")
         found.append((ledger.plan_by_hash(name), Answer.from_bytes(stored)))
+    return found
+
+
+def known_terms(plan: RegisteredPlan, before: Iterable[tuple[RegisteredPlan, Answer]]) -> dict[str, set[str]]:
+    """By search, the terms that were found in earlier quarters: they are followed, and not found again."""
+    found: dict[str, set[str]] = {search.name: set() for search in plan.searched()}
+    for _, answer in before:
+        told = [(one.search, one.words) for one in answer.rounds] + [(one.search, one.words) for one in answer.tracked]
+        for search, words in told:
+            found.setdefault(search, set()).update(words)
     return found
 
 
@@ -77,6 +91,7 @@ def _draw(
     settings: MeasurementSettings,
 ) -> bytes:
     from aggregate.mechanisms.draw import prepare  # OpenDP is loaded only where noise is drawn
+    from aggregate.mechanisms.terms import prepare_search
 
     if records.quarter != Quarter.parse(plan.quarter) or len(records.companies) != plan.contributors:
         raise BudgetRefusedError(
@@ -84,11 +99,16 @@ def _draw(
             "A company has withdrawn since: register a superseding version.",
         )
     _refuse_another_panel(plan, records, ledger, secret)
+    _refuse_other_changes(plan, records, secret)
     if not plan.measured():
         raise BudgetRefusedError("Fewer companies contribute than the company rule asks for: nothing is measured or spent.")
     companies: Sequence[str] = records.companies
-    with bounded_tables(records, plan, secret, scratch, settings) as tables:
-        prepared = prepare(tables, plan, companies)
+    known = known_terms(plan, earlier(plan, ledger))
+    with (
+        bounded_tables(records, plan, secret, scratch, settings) as tables,
+        user_terms(records, plan, known, secret, scratch, settings) as terms,
+    ):
+        prepared = prepare(tables, plan, companies, [prepare_search(one, plan) for one in terms])
         return ledger.answer_once(plan, lambda: prepared.draw().to_bytes())
 
 
@@ -107,6 +127,18 @@ def _refuse_another_panel(plan: RegisteredPlan, records: ScrubbedRecords, ledger
         )
 
 
+def _refuse_other_changes(plan: RegisteredPlan, records: ScrubbedRecords, secret: bytes) -> None:
+    """What is compared is fixed before the data are read: the registry must be as it was then."""
+    found = groups_of(compared_of(plan, records.changes, records.companies))
+    if (plan.changes or plan.compared) and (
+        found != plan.compared or plan.changes != changes_commitment(records.changes, Quarter.parse(plan.quarter), secret)
+    ):
+        raise BudgetRefusedError(
+            "The registered changes are not those that the plan committed to.",
+            "Put changes.toml back as it was, or register a superseding version.",
+        )
+
+
 def _measured(plan: RegisteredPlan, answer: Answer, ledger: Ledger) -> MeasuredRelease:
     quarter = Quarter.parse(plan.quarter)
     year = ledger.line(year=quarter.year)
@@ -121,4 +153,7 @@ def _measured(plan: RegisteredPlan, answer: Answer, ledger: Ledger) -> MeasuredR
         year_delta=year.delta,
         entries=tuple(e["hash"] for e in own),
     )
-    return MeasuredRelease(quarter, plan.version, plan, tabulate(answer, plan), spend)
+    tables = tabulate(answer, plan)
+    if any(table.name == CHANGES for table in tables):
+        tables = (*tables, change_effects(tables, plan))
+    return MeasuredRelease(quarter, plan.version, plan, tables, spend)

@@ -39,6 +39,8 @@ def build_app(listed: bool = False) -> App:
         ("Pool", "cli.terms", ("terms",)),
         ("Pool", "cli.releasing", ("brief", "approve", "publish")),
         ("Pool", "cli.budget", ("budget", "migrate")),
+        ("Pool", "cli.changes", ("changes",)),
+        ("Pool", "cli.serving", ("deploy", "serve")),
         ("Pool", "cli.keeping", ("purge", "protect", "shifts")),
         ("Company and pool", "cli.transport", ("submit", "status")),
         ("Reader", "cli.reader", ("query", "verify")),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aggregate.ledger import Ledger
     from anonymize.settings import ScrubSettings
     from publish.signoff import People
+    from schemas.emerging import ProductChange
 
 
 class _Settings(BaseModel):
@@ -176,6 +177,19 @@ class Pool:
     def registry(self) -> Registry:
         """`companies.toml`."""
         return load_registry(self.config("companies.toml"))
+
+    @cached_property
+    def changes(self) -> "tuple[ProductChange, ...]":
+        """`changes.toml`: registered changes of models and products. Not in `config/`, which approvers read.
+
+        Raises UsageError where it breaks a rule, or lies there.
+        """
+        from flows.changes import NAME, load_changes
+
+        own = self.root / "changes" / NAME
+        if (self.root / "config" / NAME).exists():
+            raise UsageError(f"{NAME} lies in config/, where approvers can read it.", f"Move it to changes/{NAME}.")
+        return load_changes(own if own.exists() else packaged_config(NAME), self.registry)
 
     @cached_property
     def people(self) -> "People":

@@ -6,6 +6,7 @@ from fractions import Fraction
 from importlib.metadata import version as package_version
 from pathlib import Path
 
+from aggregate.comparing import changes_commitment, comparisons, groups_of
 from aggregate.measurement import answered, commitment, measure, panel_of
 from flows.briefs import helplines, measured_release, staff_text, text_result
 from flows.budget import refuse_broken_ledger
@@ -13,6 +14,7 @@ from flows.history import earlier_plans, newcomers
 from flows.logs import Event, log
 from flows.pool import Pool
 from flows.scrubbing import scrubbed_records
+from flows.terms import decisions_so_far, looks_for_terms, release_terms, require_reviewed
 from publish.cells import ReleaseCells
 from publish.checks import run_checks
 from publish.path import State, has_reached
@@ -35,7 +37,7 @@ from schemas.signing import decode_key, public_key
 from schemas.stages import CheckResult, MeasuredRelease, Release, SignOff
 
 SAMPLING_SECRET = "sampling.key"  # noqa: S105  (a file's name)
-RELEASE_KEY = "release.key"
+RELEASE_KEY, MEMBERS_KEY = "release.key", "members.key"
 
 
 def person_of(pool: Pool, key_file: Path) -> tuple[Person, bytes]:
@@ -112,14 +114,23 @@ def _new_plan(pool: Pool, quarter: Quarter, planner: str, existing: RegisteredPl
         contributors=len(companies),
         not_collected=tuple(missing),
         rho=str(budget.reserve_rho if existing else budget.first_release_rho),
-        threshold_delta=str(Fraction(0)),  # no thresholded mechanism in this plan
+        threshold_delta=str(_threshold_delta(pool, first=existing is None)),
         secret_commitment=commitment(secret, quarter),
         history=tuple(plan.hash for plan in history),
         panel=panel_of(secret, companies),
         newcomers=len(newcomers(pool, companies, next(iter(history), None))),
+        changes=changes_commitment(pool.changes, quarter, secret),
+        compared=groups_of(comparisons(pool.changes, companies, pool.release_plan.change_classes, quarter, minimum)),
         parameters=pool.privacy.model_dump(mode="json"),
         plan=_questions(pool),
     )
+
+
+def _threshold_delta(pool: Pool, *, first: bool) -> Fraction:
+    """δ is charged only where a thresholded mechanism is in the plan."""
+    budget = pool.privacy.budget
+    given = budget.first_release_threshold_delta if first else budget.reserve_threshold_delta
+    return given if pool.release_plan.terms else Fraction(0)
 
 
 def measure_release(pool: Pool, quarter: Quarter) -> MeasuredRelease:
@@ -142,7 +153,8 @@ def check_release(pool: Pool, quarter: Quarter) -> list[CheckResult]:
     measured = measured_release(pool, quarter)
     if has_reached(state_of(pool.engine, quarter, measured.version), State.APPROVED):
         return stored_checks(pool.engine, quarter, measured.version)
-    results = [*run_checks(measured), text_result(staff_text(pool, quarter), measured)]
+    reviewed = [release_terms(pool, measured.plan).result] if looks_for_terms(measured.plan) else []
+    results = [*run_checks(measured), *reviewed, text_result(staff_text(pool, quarter), measured)]
     record_checks(pool.engine, measured, results)
     log(pool, Event.CHECKED, quarter=str(quarter))
     return results
@@ -164,8 +176,9 @@ def approve_release(pool: Pool, quarter: Quarter, key_file: Path, shown: SignedC
 
     Raises:
         NotApprovedError: that person may not, or what would be signed is not what was shown or what another has signed.
-        CheckFailedError: a check stops the release, or staff's text is not supported.
+        CheckFailedError: a check stops the release, staff's text is not supported, or a term waits for review.
     """
+    decided = decisions_so_far(pool)  # before they are read: one that is added meanwhile refuses the signature
     measured = measured_release(pool, quarter)
     person, private_key = person_of(pool, key_file)
     existing = stored_signoffs(pool.engine, quarter, measured.version)
@@ -173,10 +186,11 @@ def approve_release(pool: Pool, quarter: Quarter, key_file: Path, shown: SignedC
         require_checks(stored_checks(pool.engine, quarter, measured.version))
         text = staff_text(pool, quarter)
         text.require(ReleaseCells(measured))  # the checks saw it as it was then
+        require_reviewed(pool, measured.plan)
         if shown is not None and shown != SignedContent.of(measured, text.digest):
             raise NotApprovedError("What would be signed has changed since it was shown.", "Look at it again.")
         signed = sign_off(measured, pool.people, person.id, private_key, datetime.now(UTC), existing, text.digest)
-        record_signoff(pool.engine, measured, pool.people, signed, text.digest)
+        record_signoff(pool.engine, measured, pool.people, signed, text.digest, decided)
         log(pool, Event.APPROVED, quarter=str(quarter))
     return stored_signoffs(pool.engine, quarter, measured.version)
 
@@ -187,7 +201,7 @@ def is_approved(pool: Pool, quarter: Quarter) -> bool:
 
 
 def publish_release(pool: Pool, quarter: Quarter) -> Release:
-    """Writes the release folder of an approved release and its catalogue entry. Again: the same folder, unchanged."""
+    """Writes what an approved release tells members, its release folder and catalogue entry. Again: the same, unchanged."""
     from publish.release import write_release
 
     measured = measured_release(pool, quarter)
@@ -201,6 +215,9 @@ def publish_release(pool: Pool, quarter: Quarter) -> Release:
     require_checks(checks)
     text = staff_text(pool, quarter)
     verify_signoffs(SignedContent.of(measured, text.digest), pool.people, measured.plan.planner, signoffs)
+    code_version = package_version("incident-commons")
+    if looks_for_terms(measured.plan):
+        _write_for_members(pool, measured, signoffs, code_version, text.digest)
     release = write_release(
         measured,
         checks,
@@ -208,10 +225,29 @@ def publish_release(pool: Pool, quarter: Quarter) -> Release:
         pool.people,
         pool.releases,
         signing_key=pool.secret(RELEASE_KEY),
-        code_version=package_version("incident-commons"),
+        code_version=code_version,
         helplines=helplines(pool),
         text=text,
     )
     mark_published(pool.engine, quarter, measured.version)
     log(pool, Event.PUBLISHED, quarter=str(quarter))
     return release
+
+
+def _write_for_members(
+    pool: Pool, measured: MeasuredRelease, signoffs: tuple[SignOff, ...], code_version: str, text_digest: str
+) -> None:
+    from publish.members import write_members
+
+    terms = release_terms(pool, measured.plan)
+    write_members(
+        measured,
+        terms.for_members,
+        terms.salt,
+        signoffs,
+        pool.people,
+        pool.members,
+        signing_key=pool.secret(MEMBERS_KEY),
+        code_version=code_version,
+        text_digest=text_digest,
+    )

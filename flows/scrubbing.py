@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aggregate.comparing import changes_of
 from flows.guard import guarded
 from flows.history import newcomers
 from flows.logs import Event, log
@@ -178,7 +179,8 @@ def scrubbed_records(pool: Pool, quarter: Quarter, until: str = "", before: Regi
     if any(not part.target.exists() for part in found):
         raise ScrubStoppedError("Accepted records of the quarter are not scrubbed yet.", "Run `commons ingest`.")
     companies = tuple(pool.catalogue.contributors(quarter, until))
-    return ScrubbedRecords(quarter, tuple(_by_company(pool, found)), companies, newcomers(pool, companies, before))
+    changes = changes_of(pool.changes, quarter)
+    return ScrubbedRecords(quarter, tuple(_by_company(pool, found)), companies, newcomers(pool, companies, before), changes)
 
 
 def _by_company(pool: Pool, found: list[Part]) -> Iterator[EncryptedFiles]:

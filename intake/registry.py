@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from intake.limits import DEFAULT_LIMITS
-from intake.settings import read_toml
+from intake.settings import in_entry, read_toml, told
 from schemas.errors import UsageError
 from schemas.fields import Slug
 from schemas.signing import decode_key
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
     from intake.catalogue import AcceptedSubmission  # not loaded with it: a company that checks at home needs no database
 
 
@@ -120,7 +118,6 @@ def folded(name: str) -> str:
 
 
 _NAMES = {field.alias or name for model in (Company, CompanyKey, Quota, Schedule) for name, field in model.model_fields.items()}
-_TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -145,28 +142,14 @@ def load_registry(path: Path) -> Registry:
         try:
             companies[number] = Company.model_validate(entry)
         except ValidationError as error:
-            problems = error.errors(include_input=False, include_context=False, include_url=False)
-            wrong += [f"company {number}{_place(problem)}" for problem in problems]
+            wrong += [f"company {number}{place}" for place in in_entry(error, _NAMES)]
     wrong = wrong or _named_twice(companies)
     if wrong:
-        more = f"; and {len(wrong) - _TOLD} more" if len(wrong) > _TOLD else ""
         raise UsageError(
-            f"companies.toml is not right: {'; '.join(wrong[:_TOLD])}{more}.",
+            f"companies.toml is not right: {told(wrong)}.",
             "Entries count from 1, from the top. Register each company once, each key with one company.",
         )
     return Registry({company.id: company for company in companies.values()})
-
-
-def _place(problem: "ErrorDetails") -> str:
-    """Where in an entry a problem is, in names of ours: what the entry holds is never quoted."""
-    named = ""
-    for step in problem["loc"]:
-        known = f", {step}" if step in _NAMES else ", a field that is not known"
-        named += f" {step + 1}" if isinstance(step, int) else known
-    if problem["type"] == "value_error":  # raised by a rule above, in fixed words
-        return f"{named}: {problem['msg'].removeprefix('Value error, ')}"
-    told = {"missing": " is missing", "extra_forbidden": ""}
-    return named + told.get(problem["type"], " is not right")
 
 
 def _named_twice(companies: Mapping[int, Company]) -> list[str]:

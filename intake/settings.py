@@ -2,8 +2,9 @@
 
 import re
 import tomllib
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -11,7 +12,11 @@ from schemas.errors import UsageError
 from schemas.fields import Slug
 from schemas.signing import decode_key
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 SETTINGS_NAME = "commons.toml"
+_TOLD = 5
 
 
 class CompanySettings(BaseModel):
@@ -84,6 +89,29 @@ def read_toml(path: Path) -> dict[str, Any]:
         place = re.search(r"\(at line (\d+), column \d+\)$", str(error))
         what = f"is not TOML (line {place[1]})" if place else "is not TOML"
     raise UsageError(f"{path.name} {what}.", 'Texts stand in "quotes", dates and true/false without; `#` begins a comment.')
+
+
+def in_entry(error: ValidationError, names: Collection[str]) -> list[str]:
+    """Where in an entry each problem is, in the `names` of ours: what the entry holds is never quoted."""
+    problems = error.errors(include_input=False, include_context=False, include_url=False)
+    return list(dict.fromkeys(_place(problem, names) for problem in problems))  # each form of a field tells of it
+
+
+def _place(problem: "ErrorDetails", names: Collection[str]) -> str:
+    named = ""
+    for step in problem["loc"]:
+        unknown = ", a field that is not known" if problem["type"] == "extra_forbidden" else ""
+        named += f" {step + 1}" if isinstance(step, int) else f", {step}" if step in names else unknown
+    if problem["type"] == "value_error":  # raised by a rule of ours, in fixed words
+        return f"{named}: {problem['msg'].removeprefix('Value error, ')}"
+    words = {"missing": " is missing", "extra_forbidden": ""}
+    return named + words.get(problem["type"], " is not right")
+
+
+def told(wrong: Sequence[str]) -> str:
+    """The first of what is wrong, and how much more there is."""
+    more = f"; and {len(wrong) - _TOLD} more" if len(wrong) > _TOLD else ""
+    return f"{'; '.join(wrong[:_TOLD])}{more}"
 
 
 def read_signing_key(settings: CompanySettings) -> bytes:

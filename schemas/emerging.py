@@ -1,10 +1,12 @@
 """What a plan looks for beyond its cells: terms that nobody listed, cells that grow, and what follows registered changes."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+
+from schemas.codes import Coded
 
 Names = tuple[str, ...]
 
@@ -50,15 +52,47 @@ class PatternSearch(_Model):
 class ProductChange(_Model):
     """One registered change of a model or product. Private: the operator and the company concerned see it, its class is published."""
 
-    company: str = Field(description="id of the company")
-    change_class: str = Field(description="class, from the code list `change_class`")
-    at: datetime | date = Field(description="when it took effect, UTC; of a staged one, when it began")
-    experiment: str = Field(default="", description="the company's name of the experiment, where arms were assigned by chance")
-    arm: str = Field(default="", description="the arm that has the change")
-    settled: date | None = Field(default=None, description="of a staged change: when all had it; the time between is left out")
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    company: str = Field(min_length=1, repr=False, description="id of the company")
+    change_class: Annotated[str, Coded("change_class")] = Field(description="class of the change")
+    at: Annotated[datetime, Strict()] | Annotated[date, Strict()] = Field(
+        repr=False, description="when it took effect, UTC; of a staged one or an experiment, when it began"
+    )
+    experiment: str = Field(
+        default="", repr=False, description="the company's name of the experiment, where arms were assigned by chance"
+    )
+    arm: str = Field(default="", repr=False, description="the arm that has the change")
+    arm_share: float = Field(default=0.5, gt=0, lt=1, repr=False, description="share of users or sessions assigned to that arm")
+    settled: date | None = Field(
+        default=None,
+        strict=True,
+        repr=False,
+        description="of a staged change: the first day on which all had it, the time between is left out; of an experiment: the day after its last",
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> "ProductChange":
         if bool(self.experiment) != bool(self.arm):
             raise ValueError("an experiment and the arm with the change are named together")
+        if self.settled is not None and self.until <= self.since:
+            raise ValueError("it is settled before it begins")
+        if not self.experiment and self.arm_share != 0.5:
+            raise ValueError("only an experiment has a share of its arm")
         return self
+
+    @property
+    def since(self) -> datetime:
+        """When it began, UTC; a day begins at midnight, and a moment without a zone is of UTC."""
+        return _moment(self.at)
+
+    @property
+    def until(self) -> datetime:
+        """When all had it, UTC: `since` where it was not staged."""
+        return self.since if self.settled is None else _moment(self.settled)
+
+
+def _moment(when: datetime | date) -> datetime:
+    if not isinstance(when, datetime):
+        return datetime.combine(when, time(), UTC)
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)

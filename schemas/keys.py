@@ -25,6 +25,18 @@ STAGES: Mapping[str, str] = {
 ENDED, FOLLOWED = "ended", "followed_to_end"
 ENDINGS: Mapping[str, str] = {ENDED: "the outcome was seen", FOLLOWED: "not seen as far as it can be followed"}
 
+CHANGED_BEFORE, CHANGED_AFTER, OTHERS_BEFORE, OTHERS_AFTER, ARM_WITH, ARM_WITHOUT = (
+    "changed_before", "changed_after", "others_before", "others_after", "arm_with", "arm_without",
+)  # fmt: skip
+CHANGE_GROUPS: Mapping[str, str] = {
+    CHANGED_BEFORE: "companies with the change, before it",
+    CHANGED_AFTER: "companies with the change, after it",
+    OTHERS_BEFORE: "companies without it, before",
+    OTHERS_AFTER: "companies without it, after",
+    ARM_WITH: "assigned the change by chance",
+    ARM_WITHOUT: "assigned no change by chance",
+}
+
 PUBLIC_AGE_BANDS: Mapping[str, str] = {
     code: "under_18" if code in ("under_13", "13_15", "16_17") else code for code in code_lists()["age_band"]
 }
@@ -32,12 +44,13 @@ PUBLIC_AGE_BANDS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Scope:
-    """What a public domain may depend on: the quarter, and the languages and regions that the plan lists."""
+    """What a public domain may depend on: the quarter, and the languages, regions and classes of changes that the plan lists."""
 
     quarter: Quarter
     languages: tuple[str, ...]
     regions: tuple[str, ...]
     outcome_values: tuple[str, ...] = ()
+    change_classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,5 +128,7 @@ KEYS: Mapping[str, Key] = {
         _key("outcome", "value of the outcome", lambda s: s.outcome_values, "outcome_value", frozenset(OPEN_OUTCOMES)),
         _coded("bypassed", "whether a safeguard was got around", "bypassed", frozenset({UNKNOWN, "not_attempted"})),
         _made("ending", "how following the conversation ended", ENDINGS),
+        _key("change_class", "class of registered model and product changes", lambda s: s.change_classes, "change_class"),
+        _made("change_group", "whether the change was there, and where it was not", CHANGE_GROUPS),
     )
 }

@@ -28,7 +28,11 @@ class Event(StrEnum):
     FAILURE_MODE = "failure_mode"  # each failure of a record; a record without one is one event
     REFERRAL = "referral"  # each intervention that refers, with the outcome of the measure's kind and window
     FOLLOWED_CONVERSATION = "followed_conversation"  # a record until an outcome in `ends_at`, or as far as outcomes are known
+    CHANGE_OUTCOME = "change_outcome"  # each such outcome, once for each registered change that it is compared for
 
+
+CHANGE_KEYS = ("change_class", "change_group", "outcome")
+"""The one marginal of an event `change_outcome`: rates before and after are compared by what all of it tells."""
 
 _OF_RECORD = frozenset("week ideation behavior imminence selection_reason age_band language region surface length_band".split())
 _OF_INTERVENTION = frozenset("intervention layer ideation_before imminence_before depth_band earlier_interventions".split())
@@ -40,10 +44,11 @@ EVENT_KEYS: Mapping[Event, frozenset[str]] = {
     Event.FAILURE_MODE: _OF_RECORD | {"failure_mode"},
     Event.REFERRAL: _OF_RECORD | _OF_INTERVENTION | {"stage", "outcome"},
     Event.FOLLOWED_CONVERSATION: _OF_RECORD | {"depth_band", "ending"},
+    Event.CHANGE_OUTCOME: frozenset(CHANGE_KEYS),
 }
 """The keys that an event has."""
 
-OUTCOME_EVENTS = (Event.INTERVENTION_OUTCOME, Event.REFERRAL, Event.FOLLOWED_CONVERSATION)
+OUTCOME_EVENTS = (Event.INTERVENTION_OUTCOME, Event.REFERRAL, Event.FOLLOWED_CONVERSATION, Event.CHANGE_OUTCOME)
 RECORD_EVENTS = (Event.RECORD, Event.FOLLOWED_CONVERSATION)
 """Events of which a record has at most one."""
 
@@ -119,6 +124,8 @@ class Measure(_PlanModel):
         if self.event is Event.FOLLOWED_CONVERSATION and len(self.marginals) != 1:
             # A curve gives sums of its cells away; with those of a second marginal they could give a withheld cell away.
             raise ValueError("a followed conversation has one marginal; slices of it are measures of their own")
+        if self.event is Event.CHANGE_OUTCOME and self.marginals != (CHANGE_KEYS,):
+            raise ValueError("outcomes around changes have one marginal: change_class, change_group, outcome")
         if bool(self.ends_at) != (self.event is Event.FOLLOWED_CONVERSATION):
             raise ValueError("a followed conversation, and nothing else, names the outcomes at which it ends")
         if self.stratum and any(self.stratum not in m for m in self.marginals):
@@ -142,7 +149,7 @@ class Measure(_PlanModel):
         values: dict[str, None] = {}
         for domain in domains().values():
             values.update(dict.fromkeys(domain.outcome_values.get(self.outcome_kind, {})))
-        return Scope(quarter, plan.languages, plan.regions, tuple(values))
+        return Scope(quarter, plan.languages, plan.regions, tuple(values), plan.change_classes)
 
 
 class ReleasePlan(_PlanModel):
@@ -151,6 +158,7 @@ class ReleasePlan(_PlanModel):
     domain: str = Field(description="domain of harm")
     languages: Names = Field(description="languages that are shown; others are `other`")
     regions: Names = Field(description="regions that are shown; others are `other`")
+    change_classes: Names = Field(default=(), description="classes of registered changes that are shown")
     measures: tuple[Measure, ...] = Field(min_length=1, alias="measure", description="the measures")
     terms: tuple[TermSearch, ...] = Field(default=(), description="searches for terms that nobody listed")
     patterns: PatternSearch | None = Field(default=None, description="the test for growing and receding cells")
@@ -164,6 +172,10 @@ class ReleasePlan(_PlanModel):
             raise ValueError("the test for growing cells names an unknown measure")
         if self.domain not in domains():
             raise ValueError("the domain is unknown")
+        if not set(self.change_classes) <= set(code_lists()["change_class"]):
+            raise ValueError("a class of changes is unknown")
+        if not self.change_classes and any(m.event is Event.CHANGE_OUTCOME for m in self.measures):
+            raise ValueError("outcomes around changes need classes of changes")
         return self
 
 
@@ -184,6 +196,7 @@ class RegisteredPlan(_PlanModel):
     panel: str = Field(default="", description="salted SHA-256 of the contributors: equal where they are the same companies")
     newcomers: int = Field(default=0, ge=0, description="contributors that did not contribute in the quarter before")
     changes: str = Field(default="", description="salted SHA-256 commitment to the registered changes")
+    compared: Names = Field(default=(), description="`class:group` of changes that enough companies registered to be compared")
     parameters: dict[str, Any] = Field(description="config/privacy.toml as read")
     plan: dict[str, Any] = Field(description="config/release_plan.toml as read")
 
@@ -206,15 +219,20 @@ class RegisteredPlan(_PlanModel):
         """The measures on which budget is spent: those collected by enough companies, in enough companies' data."""
         if self.contributors < self.privacy.companies.minimum:
             return ()
-        return tuple(m for m in self.release_plan.measures if m.outcome_kind not in self.not_collected)
+        return tuple(
+            m
+            for m in self.release_plan.measures
+            if m.outcome_kind not in self.not_collected and (self.compared or m.event is not Event.CHANGE_OUTCOME)
+        )
 
     def rho_of(self, measure: "Measure | str") -> Fraction:
         """Exact rho of a measure, or of whatever else the split names."""
         return Fraction(self.rho) * self.privacy.split[measure if isinstance(measure, str) else measure.name]
 
     def searched(self) -> tuple[TermSearch, ...]:
-        """The searches for terms on which budget is spent."""
-        return self.release_plan.terms if self.contributors >= self.privacy.companies.minimum else ()
+        """The searches for terms on which budget is spent: in enough companies' data, by a plan that has a δ for thresholds."""
+        enough = self.contributors >= self.privacy.companies.minimum
+        return self.release_plan.terms if enough and Fraction(self.threshold_delta) > 0 else ()
 
     def threshold_delta_of(self, search: TermSearch) -> Fraction:
         """Exact δ of a search for terms."""

@@ -106,6 +106,8 @@ def events(row: dict[str, Any], measure: Measure, plan: ReleasePlan) -> list[dic
         case Event.FOLLOWED_CONVERSATION:
             end = followed(row, measure)
             return [] if end is None else [keys | end]
+        case Event.CHANGE_OUTCOME:
+            raise ValueError("it needs the registry: test_comparing.py")
 
 
 def counting(rows: list[dict[str, Any]], plan: RegisteredPlan) -> list[dict[str, Any]]:
@@ -144,7 +146,7 @@ def sums(rows: list[dict[str, Any]], plan: ReleasePlan, scale: int, order: Calla
     for row in rows:
         by_unit[row["unit"]].append(row)
     cells: Cells = {}
-    for measure in plan.measures:
+    for measure in (m for m in plan.measures if m.event is not Event.CHANGE_OUTCOME):
         one = measure.estimand in (Estimand.MOST_SEVERE_RECORD, Estimand.ONE_RECORD)
         for marginal in measure.marginals:
             cells[measure.name, marginal] = Counter()

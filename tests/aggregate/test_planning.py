@@ -32,7 +32,7 @@ def test_the_noise_foreseen_is_the_noise_drawn(tmp_path: Path) -> None:
     with bounded_tables(records, PLAN, SECRET, tmp_path, MeasurementSettings()) as tables:
         answer = prepare(tables, PLAN, records.companies).draw()
     foreseen = {(marginal.measure, marginal.marginal): marginal.noise for marginal in planned()}
-    for measure in PLAN.release_plan.measures:
+    for measure in PLAN.measured():
         load = Workload.of(measure, measure.scope(QUARTER, PLAN.release_plan))
         scales = {r.keys: r.scale / PLAN.privacy.unit.weight_scale for r in answer.residuals if r.measure == measure.name}
         for marginal in measure.marginals:

@@ -23,7 +23,7 @@ from schemas.codes import OPEN_OUTCOMES
 from schemas.derived_tables import COVARIANCE
 from schemas.keys import DEPTH_BANDS
 from schemas.plan import Event, Measure, Names, RegisteredPlan
-from schemas.tables import Status
+from schemas.tables import CHANGES, Status
 
 SCALE = 2**20
 
@@ -31,7 +31,7 @@ SCALE = 2**20
 def made_up(plan: RegisteredPlan, cells: Callable[[Measure, Names, int], dict[str, Any]], noise: float = 10.0) -> Answer:
     """An answer whose estimates and company vectors are given cell by cell, in users-equivalent, at a noise scale of `noise`."""
     residuals, marginals = [], []
-    for measure in plan.release_plan.measures:
+    for measure in plan.measured():
         scope = measure.scope(QUARTER, plan.release_plan)
         load = Workload.of(measure, scope)
         whole = {m: cells(measure, m, len(public_cells(m, scope))) for m in measure.marginals}
@@ -66,7 +66,7 @@ def flat_answer(plan: RegisteredPlan, estimate: float, outside: float, dominance
 
 
 def statuses(answer: Answer, plan: RegisteredPlan) -> set[str]:
-    tables = [table for table in tabulate(answer, plan) if table.name != COVARIANCE]
+    tables = [table for table in tabulate(answer, plan) if table.name not in (COVARIANCE, CHANGES)]  # no change is registered
     return {status for table in tables for status in table.rows.column("status").to_pylist()}
 
 
@@ -306,7 +306,7 @@ def coverage(seeds: range, users: int, draws: int, folder: Path) -> dict[str, tu
             if m.event is Event.INTERVENTION_OUTCOME
         }
         for answer in answers:
-            for measure in plan.release_plan.measures:
+            for measure in plan.measured():
                 load = Workload.of(measure, measure.scope(QUARTER, plan.release_plan))
                 drawn = {r.keys: r for r in answer.residuals if r.measure == measure.name}
                 for marginal in measure.marginals:

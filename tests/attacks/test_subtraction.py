@@ -39,7 +39,7 @@ def guesses(answer: Answer, counts: Counts, plan: RegisteredPlan) -> np.ndarray:
     """What companies 0 and 1 make out of company 2 from the published tables, cell by cell: (error, printed noise)."""
     tables = {table.name: table.rows.to_pylist() for table in tabulate(answer, plan)}
     found = []
-    for measure in plan.release_plan.measures:
+    for measure in plan.measured():
         own = {"outcome_kind": measure.outcome_kind, "window": measure.window} if measure.outcome_kind else {}
         rows = [row for row in tables[measure.table] if all(row[name] == value for name, value in own.items())]
         for marginal in measure.marginals:
@@ -77,7 +77,7 @@ def test_the_attack_sees_more_where_a_plan_is_answered_anew_each_time(pool: tupl
 def _standardised(answer: Answer, counts: Counts) -> np.ndarray:
     """Errors of the residuals, in deviations of their noise."""
     found = []
-    for measure in PLAN.release_plan.measures:
+    for measure in PLAN.measured():
         load = Workload.of(measure, measure.scope(QUARTER, PLAN.release_plan))
         own = {m: counts[measure.name, m] for m in measure.marginals}
         drawn = {r.keys: r for r in answer.residuals if r.measure == measure.name}

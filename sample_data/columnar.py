@@ -12,6 +12,7 @@ from sample_data.effects import released
 from sample_data.generate import SimulatedQuarter
 from sample_data.outcome_plants import DOMAIN
 from sample_data.population import STRATA, codes
+from sample_data.product_changes import experiments
 from sample_data.records import QuarterColumns, change_id
 from schemas.arrow import pool_schema
 from schemas.unit import bucket_of, unit_id
@@ -108,9 +109,10 @@ def _struct(**fields: Column) -> Column:
 def _deployment(c: QuarterColumns, rows: Ints) -> Column:
     user, release = c.records.user[rows], c.parameters.model_release
     versions = (release.before, release.after) if release else ("2026.1", "2026.1")
-    arm, n = c.users.arm[user], len(rows)
+    arms, of_record = experiments(c.parameters, c.quarter, c.users, c.records)
+    arm, n = of_record[rows], len(rows)
     experiment = pa.StructArray.from_arrays(
-        [_repeat("tone-1", n), _take(("a", "b"), arm), _repeat("randomised_user", n)],
+        [_take([name for name, _ in arms], arm), _take([a for _, a in arms], arm), _repeat("randomised_user", n)],
         ["id", "arm", "assigned"],
         mask=pa.array(arm < 0),
     )

@@ -43,11 +43,12 @@ class Span:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Turns with text, the PII planted in them, and the helplines that must survive the scrub."""
+    """Turns with text, the PII planted in them, and the helplines and planted terms that must survive the scrub."""
 
     turns: tuple[dict[str, Any], ...]
     planted: tuple[Span, ...]
     must_survive: tuple[Span, ...]
+    terms: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,10 @@ class FileConversation:
 
     language: str
     turns: tuple[tuple[str, str], ...]  # role, text
+
+    def user_speaks(self, n_turns: int) -> bool:
+        """Whether one of its first turns is a user's."""
+        return any(_role(role) == "user" for role, _ in self.turns[:n_turns])
 
 
 @dataclass
@@ -190,8 +195,13 @@ def _offers(language: str, region: str) -> tuple[str, ...]:
     return HELPLINE_OFFERS[region if region in local else language]
 
 
-def from_file(p: SimulationParameters, rng: random.Random, source: FileConversation, n_turns: int) -> Conversation:
-    """A file's conversation, cut to `n_turns`, with PII planted into its user turns between their sentences."""
+def from_file(
+    p: SimulationParameters, rng: random.Random, source: FileConversation, n_turns: int, reserved: int = 0
+) -> Conversation:
+    """A file's conversation, cut to `n_turns`, with PII planted into its user turns between their sentences.
+
+    In every turn `reserved` characters stay free below the contract's limit.
+    """
     language = source.language if source.language in TEXT_LANGUAGES else "en"
     given = source.turns[:n_turns]
     user_turns = [i for i, (role, _) in enumerate(given) if _role(role) == "user"]
@@ -199,15 +209,15 @@ def from_file(p: SimulationParameters, rng: random.Random, source: FileConversat
     by_turn = dict(zip(user_turns, placed, strict=True))
     turns, spans = [], []
     for i, (role, text) in enumerate(given):
-        text, found = _plant(rng, text, by_turn.get(i, []), i + 1)
+        text, found = _plant(rng, text, by_turn.get(i, []), i + 1, MAX_TURN_CHARACTERS - reserved)
         turns.append({"index": i + 1, "role": _role(role), "text": text})
         spans += found
     distinct = tuple(number for number in HELPLINES if number not in AMBIGUOUS_HELPLINES)
     return Conversation(tuple(turns), tuple(spans), helpline_spans(turns, spans, distinct))
 
 
-def _plant(rng: random.Random, text: str, pieces: list[_Piece], index: int) -> tuple[str, list[Span]]:
-    room = MAX_TURN_CHARACTERS - sum(len(piece.text) + 1 for piece in pieces)
+def _plant(rng: random.Random, text: str, pieces: list[_Piece], index: int, most: int) -> tuple[str, list[Span]]:
+    room = most - sum(len(piece.text) + 1 for piece in pieces)
     text = text[:room]
     if not pieces:
         return text, []

@@ -1,14 +1,14 @@
 """Interventions in each conversation, and what follows them, with the probability of every value that could have followed."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 
 from sample_data.draws import Bools, Floats, Ints, pick, pick_by, stream
 from sample_data.outcome_plants import MAX_CHANCE, MIN_CHANCE, OutcomePlant
 from sample_data.parameters import SimulationParameters
-from sample_data.population import Records, Users, codes
+from sample_data.population import Records, Users, coded, codes
+from sample_data.product_changes import changed, seconds_until
 from schemas.keys import DEPTH_BANDS
 from schemas.periods import Quarter
 
@@ -61,7 +61,8 @@ def draw_interventions(p: SimulationParameters, quarter: Quarter, users: Users, 
     record, turn = record[order], turn[order]
     start = np.concatenate([[0], np.cumsum(count)[:-1]])
     earlier = np.arange(len(record)) - start[record]
-    kind = _types(rng, p, users, records, record, nothing, last=earlier == count[record] - 1)
+    drawn = coded(rng, p, quarter, "intervention", p.interventions, users.company[records.user[record]])
+    kind = _types(drawn, users, records, record, nothing, last=earlier == count[record] - 1)
     usual = np.array([codes("layer").index(_LAYERS.get(t, "model")) for t in codes("intervention")])[kind]
     layer = np.where(rng.random(len(kind)) < 0.15, codes("layer").index("model"), usual)
     ideation, imminence = _levels_before(rng, records, record, turn, nothing)
@@ -75,17 +76,9 @@ def _turns(rng: np.random.Generator, records: Records, record: Ints, nothing: Bo
     return np.where(nothing[record], records.peak_turn[record], turn)
 
 
-def _types(
-    rng: np.random.Generator,
-    p: SimulationParameters,
-    users: Users,
-    records: Records,
-    record: Ints,
-    nothing: Bools,
-    last: Bools,
-) -> Ints:
+def _types(kind: Ints, users: Users, records: Records, record: Ints, nothing: Bools, last: Bools) -> Ints:
+    """Types as drawn, but for those that cannot be where they were drawn."""
     names = codes("intervention")
-    kind = pick(rng, names, p.interventions, len(record))
     minors = np.isin(users.age[records.user[record]], [codes("age_band").index(a) for a in ("under_13", "13_15", "16_17")])
     kind = np.where((kind == names.index("parent_notified")) & ~minors, names.index("trusted_contact_notified"), kind)
     # Nothing follows the end of a conversation.
@@ -111,9 +104,7 @@ def released(p: SimulationParameters, quarter: Quarter, users: Users, records: R
     release = p.model_release
     names = release.companies or p.company_ids
     takes_part = np.array([company in names for company in p.company_ids])
-    moment = datetime(release.first_day.year, release.first_day.month, release.first_day.day, tzinfo=UTC)
-    seconds = (moment - quarter.start).total_seconds()
-    return takes_part[users.company[records.user]] & (records.second >= seconds)
+    return takes_part[users.company[records.user]] & (records.second >= seconds_until(quarter, release.first_day))
 
 
 def draw_outcomes(
@@ -150,6 +141,11 @@ def _block(
     if p.model_release is not None and p.model_release.kind == plant.kind:
         hit = after_release[chosen] & (kind == names.index(p.model_release.intervention))
         chance = chance + np.where(hit, p.model_release.change, 0.0)
+    for change in p.changes:
+        if change.kind == plant.kind:
+            hit = changed(p, quarter, users, records, change)[record]
+            hit &= np.isin(kind, [i for i, name in enumerate(names) if change.intervention in ("", name)])
+            chance = chance + np.where(hit, change.effect, 0.0)
     probabilities = _vectors(plant, np.clip(chance, MIN_CHANCE, MAX_CHANCE))
     uniform = _uniform(p, quarter, rng, plant, len(users.company), records.user[record])
     value = pick_by(uniform, probabilities)

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import date
+from operator import not_
 from typing import Annotated, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sample_data.draws import Bools
+from sample_data.emerging_plants import ChangePlant, GrowthPlant, QuarterName, TermPlant
 from sample_data.outcome_plants import DEFAULT_OUTCOMES, ModelRelease, OutcomePlant
 from schemas.codes import code_lists
 from schemas.periods import Quarter
@@ -57,6 +61,7 @@ class SimulationParameters(BaseModel):
         default=(), description="share of users by company; empty: fairly even (.38/.33/.29)"
     )
     joining: Mapping[str, str] = Field(default={}, description="first quarter of companies that join after the first one")
+    leaving: Mapping[str, QuarterName] = Field(default={}, exclude_if=not_, description="last quarter of companies that leave")
     quarters: int = Field(default=2, ge=1, le=16, description="number of consecutive quarters")
     first_quarter: str = Field(default="2026Q1", description="the first of them")
     users: int = Field(default=12_000, ge=1, description="users in each quarter, over all companies")
@@ -158,6 +163,29 @@ class SimulationParameters(BaseModel):
         default=0.35, description="share of conversations with text in which the user mentions a helpline"
     )
 
+    # What is new, what grows, and what a change does. Left out of truth.json where nothing of it is planted.
+    text_quarters: tuple[QuarterName, ...] = Field(
+        default=(), exclude_if=not_, description="quarters whose records carry text; empty: all (without a file of conversations)"
+    )
+    terms: tuple[TermPlant, ...] = Field(
+        default=(),
+        exclude_if=not_,
+        description="terms that nobody used before, each from a quarter on; also seasonal ones and decoys",
+    )
+    overdispersion: float = Field(
+        default=0.0,
+        ge=0,
+        le=2,
+        exclude_if=not_,
+        description="coefficient of variation of the rates of codes from quarter to quarter (gamma), the same at all companies",
+    )
+    growing: tuple[GrowthPlant, ...] = Field(
+        default=(), exclude_if=not_, description="codes whose rate is multiplied from a quarter on"
+    )
+    changes: tuple[ChangePlant, ...] = Field(
+        default=(), exclude_if=not_, description="registered changes of models and products, with their effects"
+    )
+
     # What goes wrong, and what is put right.
     malformed_share: float = Field(
         default=0.012,
@@ -185,10 +213,16 @@ class SimulationParameters(BaseModel):
         Quarter.parse(self.first_quarter)
         if self.company_sizes and len(self.company_sizes) != self.companies:
             raise ValueError("company_sizes names another number of companies")
-        if any(company not in self.company_ids for company in self.joining):
-            raise ValueError("joining names a company that does not take part")
-        if all(Quarter.parse(self.joining.get(c, self.first_quarter)) > self.quarter_list[0] for c in self.company_ids):
-            raise ValueError("no company is there in the first quarter")
+        named = {c for plant in (*self.terms, *self.growing, *self.changes) for c in plant.companies}
+        if not {*self.joining, *self.leaving, *named} <= set(self.company_ids):
+            raise ValueError("joining, leaving or a plant names a company that does not take part")
+        if not all(any(self._takes_part(company, quarter) for company in self.company_ids) for quarter in self.quarter_list):
+            raise ValueError("no company is there in one of the quarters")
+        trials = [company for plant in self.changes if plant.experiment for company in plant.companies or self.company_ids]
+        if len(set(trials)) != len(trials):
+            raise ValueError("a company has two experiments")
+        if any(plant.kind not in {o.kind for o in self.outcomes} for plant in self.changes):
+            raise ValueError("a change moves an outcome that is not planted")
         if any(f not in code_lists()["file_format"] for f in self.formats):
             raise ValueError("a format is unknown")
         if set(self.strata) != set(self.risk_by_stratum):
@@ -212,9 +246,17 @@ class SimulationParameters(BaseModel):
         raw = self.company_sizes or tuple(SIZE_RATIO**i for i in range(self.companies))
         return tuple(size / sum(raw) for size in raw)
 
+    def _takes_part(self, company: str, quarter: Quarter) -> bool:
+        first, last = self.joining.get(company), self.leaving.get(company)
+        return (first is None or Quarter.parse(first) <= quarter) and (last is None or quarter <= Quarter.parse(last))
+
+    def companies_of(self, plant: TermPlant | GrowthPlant | ChangePlant) -> Bools:
+        """Which companies a plant concerns, one entry for each."""
+        return np.isin(self.company_ids, plant.companies or self.company_ids)
+
     def sizes_in(self, quarter: Quarter) -> tuple[float, ...]:
-        """The same in one quarter, without the companies that have not joined yet."""
-        there = [Quarter.parse(self.joining.get(company, self.first_quarter)) <= quarter for company in self.company_ids]
+        """The same in one quarter, without the companies that have not joined yet or have left."""
+        there = [self._takes_part(company, quarter) for company in self.company_ids]
         if all(there):
             return self.sizes
         raw = [size * takes_part for size, takes_part in zip(self.sizes, there, strict=True)]

@@ -243,3 +243,21 @@ PII_SENTENCES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 # With these the assistant repeats a name that the user gave.
 ASSISTANT_NAMES: Mapping[str, str] = {"en": "Thank you, {}.", "es": "Gracias, {}.", "fr": "Merci, {}."}
+
+# Sentences with a term that is planted; the answer is the assistant's.
+TERM_SENTENCES: Mapping[str, tuple[str, ...]] = {
+    "en": (
+        "They all call it {} now.",
+        "It is the {} again today.",
+        "I looked up {} and found nothing.",
+        "I saw the word {} everywhere this week.",
+        "This week was one big {}.",
+    ),
+    "es": ("Ahora todos lo llaman {}.", "Hoy fue otra vez lo del {}.", "Vi la palabra {} en todas partes."),
+    "fr": ("Aujourd'hui c'est encore {}.", "J'ai cherché {} sans rien trouver.", "J'ai vu le mot {} partout."),
+}
+TERM_ANSWERS: Mapping[str, str] = {
+    "en": "What does {} mean to you?",
+    "es": "¿Qué significa {} para ti?",
+    "fr": "Que veut dire {} pour vous ?",
+}

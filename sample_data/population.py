@@ -8,6 +8,7 @@ import numpy as np
 
 from sample_data.draws import Bools, Floats, Ints, name_of, pick, pick_by, stream
 from sample_data.parameters import SimulationParameters
+from sample_data.rates import SECOND_CODE, shares_of, varies, vary_pairs
 from schemas.codes import code_lists
 from schemas.periods import Quarter
 
@@ -30,6 +31,7 @@ _NSSI_AT_RISK = {"none": 0.80, "urge": 0.06, "recent": 0.05, "historic": 0.04, "
 _NSSI_ALONE = {"urge": 0.4, "recent": 0.3, "historic": 0.2, "present_timing_unknown": 0.1}
 _NO_LEVEL = {"none": 0.9, "unknown": 0.1}
 _IMMINENCE_AT_RISK = {"not_imminent": 0.84, "imminent": 0.07, "in_progress": 0.01, "unknown": 0.08}
+_TACTIC_SHARE, _FAILURE_SHARE = 0.18, 0.12
 _RECENCY = {"past_3_months": 0.35, "earlier": 0.40, "unknown": 0.25}
 _SURFACES = (
     {"general_assistant": 0.8, "voice": 0.1, "api_third_party": 0.1},
@@ -103,7 +105,7 @@ def draw_users(p: SimulationParameters, quarter: Quarter) -> Users:
     regions = tuple(dict.fromkeys(region for weights in p.regions.values() for region in weights))
     shares = np.array([[p.regions.get(lang, p.regions[""]).get(r, 0.0) for r in regions] for lang in languages])
     region = pick_by(who.random(n), shares[language])
-    age = pick(who, codes("age_band"), p.age_bands, n)
+    age = coded(who, p, quarter, "age_band", p.age_bands, company)
     age_source = pick(who, codes("age_source"), {"declared": 0.6, "estimated": 0.3, "verified": 0.1}, n)
     age_source[age == codes("age_band").index("unknown")] = codes("age_source").index("unknown")
     surface_shares = np.array([[_SURFACES[c % 3].get(s, 0.0) for s in codes("surface")] for c in range(p.companies)])
@@ -119,8 +121,17 @@ def _pair(rng: np.random.Generator, list_name: str, share: float, n: int) -> Int
     first = rng.integers(0, size, n)
     second = (first + rng.integers(1, size, n)) % size
     has_first = rng.random(n) < share
-    has_second = has_first & (rng.random(n) < 0.2)
+    has_second = has_first & (rng.random(n) < SECOND_CODE)
     return np.stack([np.where(has_first, first, -1), np.where(has_second, second, -1)], axis=1)
+
+
+def coded(
+    rng: np.random.Generator, p: SimulationParameters, quarter: Quarter, key: str, weights: Mapping[str, float], company: Ints
+) -> Ints:
+    """Codes of a key by weight, which may vary by quarter and grow at some companies."""
+    if not varies(p, quarter, key):
+        return pick(rng, codes(key), weights, len(company))
+    return pick_by(rng.random(len(company)), shares_of(p, quarter, key, weights)[company])
 
 
 def _where(
@@ -140,8 +151,11 @@ def draw_records(p: SimulationParameters, quarter: Quarter, users: Users) -> Rec
     strata = tuple(p.strata)
     stratum = pick(risk, strata, p.strata, n)
     at_risk = risk.random(n) < np.array([p.risk_by_stratum[s] for s in strata])[stratum]
-    ideation = _where(at_risk, risk, "ideation", _IDEATION_AT_RISK, _NO_LEVEL)
-    behavior = _where(at_risk, risk, "behavior", _BEHAVIOR_AT_RISK, _NO_LEVEL)
+    owner = users.company[user]
+    ideation = coded(risk, p, quarter, "ideation", _IDEATION_AT_RISK, owner)
+    ideation = np.where(at_risk, ideation, pick(risk, codes("ideation"), _NO_LEVEL, n))
+    behavior = coded(risk, p, quarter, "behavior", _BEHAVIOR_AT_RISK, owner)
+    behavior = np.where(at_risk, behavior, pick(risk, codes("behavior"), _NO_LEVEL, n))
     nssi = _where(at_risk, risk, "nssi", _NSSI_AT_RISK, _NO_LEVEL)
     alone = at_risk & (ideation == codes("ideation").index("none"))
     nssi = np.where(alone, pick(risk, codes("nssi"), _NSSI_ALONE, n), nssi)
@@ -151,9 +165,11 @@ def draw_records(p: SimulationParameters, quarter: Quarter, users: Users) -> Rec
     imminence = _where(at_risk, risk, "imminence", _IMMINENCE_AT_RISK, {"not_imminent": 0.95, "unknown": 0.05})
     n_turns, first, peak = _turns(p, quarter, at_risk)
     labels = stream(p.seed, quarter, "labels")
-    tactics = _pair(labels, "tactic", 0.18, n)
+    tactics = vary_pairs(p, quarter, "tactic", _TACTIC_SHARE, _pair(labels, "tactic", _TACTIC_SHARE, n), owner)
     tried = {"yes": 0.12, "partly": 0.2, "no": 0.58, "unknown": 0.1}
     bypassed = _where(tactics[:, 0] >= 0, labels, "bypassed", tried, {"not_attempted": 1.0})
+    speech = np.where(at_risk[:, None], _pair(labels, "speech_form", 0.9, n), -1)
+    failures = _pair(labels, "failure_mode", _FAILURE_SHARE, n)
     return Records(
         user=user,
         ids=tuple("r" + name_of(p.seed, quarter, "record", i) for i in range(n)),
@@ -169,8 +185,8 @@ def draw_records(p: SimulationParameters, quarter: Quarter, users: Users) -> Rec
         first_turn=first,
         peak_turn=peak,
         tactics=tactics,
-        speech=np.where(at_risk[:, None], _pair(labels, "speech_form", 0.9, n), -1),
-        failures=_pair(labels, "failure_mode", 0.12, n),
+        speech=speech,
+        failures=vary_pairs(p, quarter, "failure_mode", _FAILURE_SHARE, failures, owner),
         bypassed=bypassed,
         subject=pick(labels, codes("subject"), {"self": 0.86, "third_party": 0.06, "fictional": 0.04, "unclear": 0.04}, n),
         label_source=pick(

@@ -13,6 +13,7 @@ from sample_data.effects import Interventions, OutcomeBlock, released
 from sample_data.outcome_plants import DOMAIN
 from sample_data.parameters import SimulationParameters
 from sample_data.population import Records, Users, codes
+from sample_data.product_changes import experiments
 from schemas.periods import Quarter
 
 Record = dict[str, Any]
@@ -58,6 +59,8 @@ class RecordBuilder:
         self._released = released(columns.parameters, columns.quarter, u, r).tolist()
         self._lists = {name: getattr(r, name).tolist() for name in r.__dataclass_fields__ if name not in ("ids",)}
         self._users: dict[str, list[int]] = {name: getattr(u, name).tolist() for name in _USER_COLUMNS}
+        self._arms, arm = experiments(columns.parameters, columns.quarter, u, r)
+        self._arm = arm.tolist()
         self._strata = tuple(columns.parameters.strata)
         self._interventions = self._build_interventions()
         counts = np.bincount(columns.interventions.record, minlength=len(r.user))
@@ -142,8 +145,10 @@ class RecordBuilder:
         company = self.company_of(index)
         release = self._c.parameters.model_release
         version = "2026.1" if release is None else release.after if self._released[index] else release.before
-        arm = self._users["arm"][user]
-        experiment = {"id": "tone-1", "arm": "ab"[arm], "assigned": "randomised_user"} if arm >= 0 else None
+        experiment = None
+        if self._arm[index] >= 0:
+            name, arm = self._arms[self._arm[index]]
+            experiment = {"id": name, "arm": arm, "assigned": "randomised_user"}
         return {
             "surface": self._names["surface"][self._users["surface"][user]],
             "model_family": f"{company}-chat",
@@ -207,5 +212,5 @@ _LISTS = (
     "event_class", "sharing_basis", "age_band", "age_source", "ideation", "behavior", "behavior_recency", "nssi", "imminence",
     "speech_form", "subject", "label_source", "confidence", "tactic", "bypassed", "failure_mode", "human_review", "surface",
 )  # fmt: skip
-_USER_COLUMNS = ("company", "age", "age_source", "language", "region", "surface", "arm")
+_USER_COLUMNS = ("company", "age", "age_source", "language", "region", "surface")
 _PAIRS = {"speech": "speech_form", "tactics": "tactic", "failures": "failure_mode"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from sample_data.generate import SimulatedQuarter, generate_quarter
 from sample_data.packing import data_file, pack, signed_manifest
 from sample_data.parameters import SimulationParameters
+from sample_data.product_changes import registry_text
 from sample_data.submission_rows import Row, RowMaker, SubmissionPlan, malformed_queue, submission_plans
 from sample_data.texts import TextSource
 from sample_data.truth import CompanyCounts, SubmissionTruth, Truth
@@ -33,7 +34,8 @@ def simulate(
     conversations: Path | None = None,
     progress: Progress | None = None,
 ) -> Truth:
-    """Writes `out/<company>/<submission_id>/`, `companies.toml`, `keys/<company>.key` and `truth.json`.
+    """Writes `out/<company>/<submission_id>/`, `companies.toml`, `keys/<company>.key` and `truth.json`; `changes.toml` where
+    changes are planted.
 
     The same parameters and conversations give byte-identical files. Keys are demonstration keys that follow from the seed.
     What stands in `out` from an earlier simulation is replaced. Submissions must be sent in the order of
@@ -52,11 +54,12 @@ def simulate(
     tell = progress or (lambda step, share: None)
     texts, truth = TextSource(parameters, conversations), Truth(parameters)
     steps, kinds = len(parameters.quarter_list) * parameters.companies, malformed_queue(parameters.seed)
-    _write_registry(out, parameters)  # first: it marks the folder as ours
+    _write_companies(out, parameters)  # first: it marks the folder as ours
     for q, quarter in enumerate(parameters.quarter_list):
         simulated = generate_quarter(parameters, quarter)
-        maker = RowMaker(simulated, texts.of(simulated), kinds)
-        truth.counts[str(quarter)] = {}
+        written = texts.of(simulated)
+        maker = RowMaker(simulated, written, kinds)
+        truth.counts[str(quarter)], truth.writers[str(quarter)] = {}, list(written.terms.counts())
         for c, company in enumerate(parameters.company_ids):
             tell(f"{company} {quarter}", (q * parameters.companies + c) / steps)
             if not parameters.sizes_in(quarter)[c]:
@@ -64,6 +67,8 @@ def simulate(
             counts = truth.counts[str(quarter)][company] = _valid_counts(simulated, c)
             for plan in submission_plans(simulated, company):
                 _write_submission(out, maker, plan, quarter, truth, counts)
+    if parameters.changes:
+        (out / "changes.toml").write_text(registry_text(parameters), encoding="utf-8")
     truth.write(out / "truth.json")
     tell("done", 1.0)
     return truth
@@ -131,11 +136,12 @@ def _tell(truth: Truth, told: SubmissionTruth, counts: CompanyCounts, place: tup
     counts.submission_withdrawals += scope == "submission"
     if row.conversation is not None:
         counts.conversations_with_text += 1
-        for spans, found in ((truth.pii, row.conversation.planted), (truth.must_survive, row.conversation.must_survive)):
+        text = row.conversation
+        for spans, found in ((truth.pii, text.planted), (truth.must_survive, text.must_survive), (truth.terms, text.terms)):
             spans.extend((*place, record_id, s.turn, s.start, s.end, s.kind) for s in found)
 
 
-def _write_registry(out: Path, p: SimulationParameters) -> None:
+def _write_companies(out: Path, p: SimulationParameters) -> None:
     keys = out / "keys"
     keys.mkdir()
     first, last = p.quarter_list[0], p.quarter_list[-1]

@@ -12,6 +12,7 @@ from sample_data.draws import Bools, stream, text_stream
 from sample_data.generate import SimulatedQuarter
 from sample_data.parameters import SimulationParameters
 from sample_data.phrases import TEXT_LANGUAGES
+from sample_data.planted_terms import QuarterTerms, with_terms
 from sample_data.population import codes
 from sample_data.records import Record
 
@@ -24,16 +25,20 @@ class QuarterTexts:
     simulated: SimulatedQuarter
     from_file: Mapping[int, FileConversation]
     from_templates: Set[int]
+    terms: QuarterTerms
 
     def __call__(self, index: int, record: Record) -> Conversation | None:
         """The text of a record by its index; None where it carries none."""
         if index not in self.from_file and index not in self.from_templates:
             return None
-        rng = text_stream(self.parameters.seed, "text", self.simulated.columns.records.ids[index])
+        p, record_id, sayings = self.parameters, self.simulated.columns.records.ids[index], self.terms.of_record.get(index, ())
+        rng, language = text_stream(p.seed, "text", record_id), record["person"]["language"]
         if index in self.from_file:
-            return from_file(self.parameters, rng, self.from_file[index], record["n_turns"])
-        person, acted = record["person"], record["interventions"]
-        return from_templates(self.parameters, rng, person["language"], person["region"], record["n_turns"], acted)
+            reserved = sum(saying.room for saying in sayings)
+            plain = from_file(p, rng, self.from_file[index], record["n_turns"], reserved)
+        else:
+            plain = from_templates(p, rng, language, record["person"]["region"], record["n_turns"], record["interventions"])
+        return with_terms(plain, text_stream(p.seed, "terms", record_id), language, sayings) if sayings else plain
 
     def all(self) -> Iterator[tuple[str, str, Conversation]]:
         """Company, record id (as first sent) and text of every record that carries text."""
@@ -56,13 +61,17 @@ class TextSource:
         """The texts of a quarter."""
         chosen = self._from_file(simulated) if self._file else {}
         templates = self._with_templates(simulated) if not self._file else set()
-        return QuarterTexts(self._p, simulated, chosen, templates)
+        n_turns = simulated.columns.records.n_turns
+        speaking = {index for index, given in chosen.items() if given.user_speaks(int(n_turns[index]))} | templates
+        return QuarterTexts(self._p, simulated, chosen, templates, QuarterTerms(simulated.columns, speaking))
 
     def _may_carry_text(self, simulated: SimulatedQuarter) -> Bools:
         users, records = simulated.columns.users, simulated.columns.records
         return np.asarray(users.age[records.user] != codes("age_band").index("under_13"))
 
     def _with_templates(self, simulated: SimulatedQuarter) -> set[int]:
+        if self._p.text_quarters and str(simulated.quarter) not in self._p.text_quarters:
+            return set()
         users, records = simulated.columns.users, simulated.columns.records
         written = np.isin(users.language[records.user], [i for i, lang in enumerate(users.languages) if lang in TEXT_LANGUAGES])
         drawn = stream(self._p.seed, simulated.quarter, "with text").random(len(records.user)) < self._p.text_share

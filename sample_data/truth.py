@@ -7,7 +7,12 @@ from typing import Any
 
 import orjson
 
+from sample_data.emerging_plants import GROWING_KEYS
 from sample_data.parameters import SimulationParameters
+from sample_data.planted_terms import term_texts
+from sample_data.population import codes
+from sample_data.product_changes import registered
+from sample_data.rates import chance_factors
 
 SPAN_COLUMNS = ("company", "submission_id", "file", "row", "record_id", "turn", "start", "end", "kind")
 MALFORMED_COLUMNS = ("company", "submission_id", "file", "row", "kind", "code", "needs_memory")
@@ -67,6 +72,8 @@ class Truth:
     must_survive: list[SpanRow] = field(default_factory=list)
     malformed: list[MalformedRow] = field(default_factory=list)
     duplicates: list[DuplicateRow] = field(default_factory=list)
+    writers: dict[str, list[dict[str, dict[str, int]]]] = field(default_factory=dict)  # by quarter, planted term and company
+    terms: list[SpanRow] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """The content of truth.json. Lists of rows come as `columns` and `rows`."""
@@ -85,7 +92,31 @@ class Truth:
             "duplicates": {"columns": DUPLICATE_COLUMNS, "rows": self.duplicates},
             "pii": {"columns": SPAN_COLUMNS, "rows": self.pii},
             "must_survive": {"columns": SPAN_COLUMNS, "rows": self.must_survive},
+            **self._emerging(),
         }
+
+    def _emerging(self) -> dict[str, Any]:
+        """What is new, what grows and what changed, by quarter; nothing where nothing of it is planted."""
+        p, found = self.parameters, dict[str, Any]()
+        if p.terms:
+            found["terms"] = [
+                {**plant.model_dump(mode="json"), "text": text, "written": {q: by[place] for q, by in self.writers.items()}}
+                for place, (plant, text) in enumerate(zip(p.terms, term_texts(p), strict=True))
+            ]
+            found["term_spans"] = {"columns": SPAN_COLUMNS, "rows": self.terms}
+        if p.growing:
+            found["growing"] = [plant.model_dump(mode="json") for plant in p.growing]
+        if p.overdispersion:
+            found["chance_factors"] = {
+                str(quarter): {
+                    key: dict(zip(codes(key), chance_factors(p, quarter, key).tolist(), strict=True)) for key in GROWING_KEYS
+                }
+                for quarter in p.quarter_list
+            }
+        if p.changes:
+            found["changes"] = [change.model_dump(mode="json", exclude_defaults=True) for change in registered(p)]
+            found["effects"] = [plant.model_dump(mode="json") for plant in p.changes]
+        return found
 
     def write(self, path: Path) -> None:
         """Writes truth.json."""

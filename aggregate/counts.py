@@ -29,6 +29,10 @@ class ExactCounts:
         """Sum over companies, one a cell."""
         return np.asarray(self.by_company.sum(axis=1), dtype=np.int64)
 
+    def of(self, companies: Sequence[bool]) -> Integers:
+        """Sum over some of the companies, one a cell. One user's mass moves it by at most that mass (1-Lipschitz)."""
+        return np.asarray(self.by_company[:, np.array(companies, dtype=bool)].sum(axis=1), dtype=np.int64)
+
     def outside_largest(self, companies: int) -> Integers:
         """Mass outside the `companies` largest, one a cell: 0 where no more than that many contribute.
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 from aggregate.answer import Answer
@@ -11,12 +12,13 @@ from aggregate.bounding import MeasurementSettings, bounded_tables
 from aggregate.comparing import changes_commitment, compared_of, groups_of
 from aggregate.effects import change_effects
 from aggregate.ledger import Ledger
+from aggregate.patterns import emerging_patterns, panels_of
 from aggregate.tabulation import tabulate
 from aggregate.terms.collecting import user_terms
 from schemas.errors import BudgetRefusedError
 from schemas.periods import Quarter
 from schemas.plan import RegisteredPlan
-from schemas.stages import MeasuredRelease, ScrubbedRecords, Spend
+from schemas.stages import MeasuredRelease, NoisyTable, ScrubbedRecords, Spend
 from schemas.tables import CHANGES
 
 
@@ -90,7 +92,7 @@ def _draw(
     scratch: Path,
     settings: MeasurementSettings,
 ) -> bytes:
-    from aggregate.mechanisms.draw import prepare  # OpenDP is loaded only where noise is drawn
+    from aggregate.mechanisms.draw import Panel, prepare  # OpenDP is loaded only where noise is drawn
     from aggregate.mechanisms.terms import prepare_search
 
     if records.quarter != Quarter.parse(plan.quarter) or len(records.companies) != plan.contributors:
@@ -103,12 +105,14 @@ def _draw(
     if not plan.measured():
         raise BudgetRefusedError("Fewer companies contribute than the company rule asks for: nothing is measured or spent.")
     companies: Sequence[str] = records.companies
-    known = known_terms(plan, earlier(plan, ledger))
+    before = earlier(plan, ledger)
+    known = known_terms(plan, before)
+    panel = Panel(frozenset(companies) - set(records.newcomers), panels_of(plan, [other for other, _ in before]))
     with (
         bounded_tables(records, plan, secret, scratch, settings) as tables,
         user_terms(records, plan, known, secret, scratch, settings) as terms,
     ):
-        prepared = prepare(tables, plan, companies, [prepare_search(one, plan) for one in terms])
+        prepared = prepare(tables, plan, companies, [prepare_search(one, plan) for one in terms], panel)
         return ledger.answer_once(plan, lambda: prepared.draw().to_bytes())
 
 
@@ -139,6 +143,12 @@ def _refuse_other_changes(plan: RegisteredPlan, records: ScrubbedRecords, secret
         )
 
 
+@lru_cache(maxsize=32)
+def _tables(plan: str, answer: Answer) -> tuple[NoisyTable, ...]:
+    """Tables follow from a plan (as JSON) and its answer alone, and a release asks for those of its history: made once."""
+    return tabulate(answer, RegisteredPlan.model_validate_json(plan))
+
+
 def _measured(plan: RegisteredPlan, answer: Answer, ledger: Ledger) -> MeasuredRelease:
     quarter = Quarter.parse(plan.quarter)
     year = ledger.line(year=quarter.year)
@@ -153,7 +163,10 @@ def _measured(plan: RegisteredPlan, answer: Answer, ledger: Ledger) -> MeasuredR
         year_delta=year.delta,
         entries=tuple(e["hash"] for e in own),
     )
-    tables = tabulate(answer, plan)
+    tables = _tables(plan.model_dump_json(by_alias=True), answer)
     if any(table.name == CHANGES for table in tables):
         tables = (*tables, change_effects(tables, plan))
+    if tables and plan.release_plan.patterns is not None:
+        before = [(other, _tables(other.model_dump_json(by_alias=True), told)) for other, told in earlier(plan, ledger)]
+        tables = (*tables, emerging_patterns(plan, tables, before, answer.panels))
     return MeasuredRelease(quarter, plan.version, plan, tables, spend)

@@ -85,11 +85,17 @@ class ShareParameters(_Parameters):
     sampling: Exact = Field(gt=0, description="share for the sum of squared weights, which sampling variance is told from")
     outside: Exact = Field(gt=0, description="share for the mass outside the K - 1 largest companies")
     dominance: Exact = Field(gt=0, description="share for the dominance vector")
+    panel: Exact = Field(
+        default=Fraction(0),
+        description="part of `estimates` that goes to sums without new companies, in quarters that are compared without them",
+    )
 
     @model_validator(mode="after")
     def _adds_up(self) -> "ShareParameters":
         if self.estimates + self.sampling + self.outside + self.dominance != 1:
             raise ValueError("the shares of a measure's rho must add up to 1")
+        if self.panel >= self.estimates:
+            raise ValueError("the share for sums without new companies is a part of that for the estimates")
         return self
 
 

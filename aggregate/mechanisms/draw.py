@@ -6,7 +6,7 @@ query is a transformation whose stability map reads the one declared bound and w
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import opendp.prelude as dp
 
-from aggregate.answer import Answer, NoisyMarginal, NoisyResidual
+from aggregate.answer import Answer, NoisyMarginal, NoisyPanel, NoisyResidual
 from aggregate.bounding import BoundedTable
 from aggregate.counts import ExactCounts, Integers, exact_counts
 from aggregate.mechanisms.conversion import float_down, float_up
@@ -103,11 +103,14 @@ class PreparedDraw:
         session = dp.c.make_privacy_filter(odometer, d_in=1.0, d_out=output)(object())
         checked: set[str] = set()
         residuals: list[NoisyResidual] = []
+        panels: list[NoisyPanel] = []
         marginals: dict[tuple[str, Names], dict[str, Any]] = {}
         for query in self.queries:
             noisy = tuple(_evaluate(session, query.measurement(domain, metric, checked)))
             if query.name == "estimates":
                 residuals.append(NoisyResidual(query.measure.name, query.keys, noisy, query.scale))
+            elif query.name == "panel":
+                panels.append(NoisyPanel(query.measure.name, query.keys, noisy, query.scale))
             else:
                 entry = marginals.setdefault((query.measure.name, query.keys), {})
                 entry[query.name] = noisy[0] if query.name == "squares" else noisy
@@ -115,7 +118,7 @@ class PreparedDraw:
         told = tuple(NoisyMarginal(name, marginal, **entry) for (name, marginal), entry in marginals.items())
         rounds = tuple(one for search in self.searches for one in search.draw(session, domain, metric))
         tracked = tuple(search.tracked.draw(session, domain, metric) for search in self.searches if search.tracked)
-        return Answer(tuple(residuals), told, rounds=rounds, tracked=tracked)
+        return Answer(tuple(residuals), told, tuple(panels), rounds=rounds, tracked=tracked)
 
 
 @dataclass(frozen=True)
@@ -168,16 +171,35 @@ def _evaluate(session: Any, measurement: Any) -> list[int]:
     return []
 
 
+@dataclass(frozen=True)
+class Panel:
+    """What is drawn once more over some of the companies: who contributed in the quarter before too, and marginals by measure."""
+
+    companies: frozenset[str] = frozenset()
+    marginals: Mapping[str, tuple[Names, ...]] = field(default_factory=dict)
+
+
+_NO_PANEL = Panel()
+
+
 def prepare(
-    tables: Sequence[BoundedTable], plan: RegisteredPlan, companies: Sequence[str], searches: Sequence["PreparedSearch"] = ()
+    tables: Sequence[BoundedTable],
+    plan: RegisteredPlan,
+    companies: Sequence[str],
+    searches: Sequence["PreparedSearch"] = (),
+    panel: Panel = _NO_PANEL,
 ) -> PreparedDraw:
     """Checks and sums every marginal, and fixes every noise scale, before anything is charged.
+
+    Sums over the companies of a panel take their rho from their measure's estimates.
 
     Raises BudgetRefusedError where a table breaks its bound or the scales together would go over the plan's rho.
     """
     quarter = Quarter.parse(plan.quarter)
     queries = [
-        query for table in tables for query in _queries(table, plan, table.measure.scope(quarter, plan.release_plan), companies)
+        query
+        for table in tables
+        for query in _queries(table, plan, table.measure.scope(quarter, plan.release_plan), companies, panel)
     ]
     spent = sum((Fraction(query.l2) ** 2 / (2 * Fraction(query.scale) ** 2) for query in queries), Fraction(0))
     if spent + sum(search.rho for search in searches) > Fraction(plan.rho):
@@ -185,11 +207,13 @@ def prepare(
     return PreparedDraw(tuple(queries), Fraction(plan.rho), Fraction(plan.threshold_delta), tuple(searches))
 
 
-def _queries(table: BoundedTable, plan: RegisteredPlan, scope: Scope, companies: Sequence[str]) -> Iterator[_Query]:
+def _queries(table: BoundedTable, plan: RegisteredPlan, scope: Scope, companies: Sequence[str], panel: Panel) -> Iterator[_Query]:
     table.check()
     measure, bound, privacy, rho = table.measure, table.bound, plan.privacy, plan.rho_of(table.measure)
     counts = {marginal: exact_counts(table, marginal, scope, companies) for marginal in measure.marginals}
     workload = Workload.of(measure, scope)
+    again = panel.marginals.get(measure.name, ())
+    estimates = privacy.shares.estimates - (privacy.shares.panel if again else 0)
 
     def query(name: str, keys: Names, l2: float, share: Fraction, exact: list[int]) -> _Query:
         return _Query(measure, keys, name, l2, noise_scale(l2, rho * share), table, tuple(exact))
@@ -197,7 +221,10 @@ def _queries(table: BoundedTable, plan: RegisteredPlan, scope: Scope, companies:
     for residual in workload.residuals:
         exact = residual.of(sums_of(residual, counts, workload))
         l2 = residual_sensitivity(bound, residual)
-        yield query("estimates", residual.keys, l2, privacy.shares.estimates * residual.share, exact)
+        yield query("estimates", residual.keys, l2, estimates * residual.share, exact)
+    for marginal in again:
+        exact = [int(value) for value in counts[marginal].of([company in panel.companies for company in companies])]
+        yield query("panel", marginal, vector_sensitivity(bound, 1), privacy.shares.panel / len(again), exact)
     for marginal, exact_marginal in counts.items():
         for vector in company_vectors(privacy):
             exact = [int(value) for value in vector.function(exact_marginal)]

@@ -172,12 +172,19 @@ class PreparedTracked:
 def prepare_search(terms: UserTerms, plan: RegisteredPlan) -> PreparedSearch:
     """Bounds, checks and sums what can be before the charge. Raises BudgetRefusedError where a bound is broken."""
     search = terms.search
-    rounds = round_parameters(search, plan.rho_of(search.name), plan.threshold_delta_of(search), terms.mass)
+    tracked = _prepare_tracked(terms, plan.privacy, plan.rho_of(search.tracked)) if terms.tracked else None
+    return prepare_rounds(terms, search.rule, plan.rho_of(search.name), plan.threshold_delta_of(search), tracked)
+
+
+def prepare_rounds(
+    terms: UserTerms, rule: TermRule | None, rho: Fraction, delta: Fraction, tracked: PreparedTracked | None = None
+) -> PreparedSearch:
+    """The same of the rounds alone, at any rho and δ, and without a company rule where `rule` is None: for comparisons."""
+    rounds = round_parameters(terms.search, rho, delta, terms.mass)
     table = terms.round(1, ())
     table.check()
-    first = table.sums(search.rule, terms.minimum, rounds[0].margin())
-    tracked = _prepare_tracked(terms, plan.privacy, plan.rho_of(search.tracked)) if terms.tracked else None
-    return PreparedSearch(terms, search.rule, rounds, table, first, tracked)
+    first = table.sums(rule, terms.minimum, rounds[0].margin())
+    return PreparedSearch(terms, rule, rounds, table, first, tracked)
 
 
 def _prepare_tracked(terms: UserTerms, privacy: PrivacyParameters, rho: Fraction) -> PreparedTracked:

@@ -40,7 +40,7 @@ def registered(contributors: int = 3, quarter: Quarter = QUARTER, **changes: Any
         "contributors": contributors,
         "not_collected": (),
         "rho": str(parameters.budget.first_release_rho),
-        "threshold_delta": "0",
+        "threshold_delta": str(parameters.budget.first_release_threshold_delta),
         "secret_commitment": commitment(SECRET, quarter),
         "parameters": parameters.model_dump(mode="json"),
         "plan": load_release_plan(packaged_config("release_plan.toml"), parameters).model_dump(mode="json", by_alias=True),

@@ -30,9 +30,9 @@ from schemas.stages import CheckResult, MeasuredRelease, Release, SignOff
 Helpline = Mapping[str, str]
 """One help line: `region`, `name`, `contact`."""
 
-# What makes a release this one and no other. Code and schema version and rendered pages are not in it: a published release stays as
-# it was written, also when newer code asks for it again.
-_IDENTITY = ("release", "synthetic", "plan_hash", "tables_digest", "terms_digest", "spend", "signoffs")
+# What makes a release this one and no other. Code and schema version, rendered pages and what the year has spent are not in it: a
+# published release stays as it was written, also when newer code, or a later quarter, asks for it again.
+_IDENTITY = ("release", "synthetic", "plan_hash", "tables_digest", "terms_digest", "signoffs")
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,11 @@ def make_local_drops(pool: Pool) -> None:
                 Path(url, name).mkdir(parents=True, exist_ok=True)
 
 
-def waiting_by_company(pool: Pool) -> dict[str, list[str] | CommonsError]:
-    """Digests that wait, the oldest first, by company; for a drop that could not be looked into, why."""
+def waiting_by_company(pool: Pool, only: str = "") -> dict[str, list[str] | CommonsError]:
+    """Digests that wait, the oldest first, by company (or of one company); for a drop that could not be looked into, why."""
     make_local_drops(pool)
     found: dict[str, list[str] | CommonsError] = {}
-    for company in sorted(pool.registry.companies):
+    for company in sorted(name for name in pool.registry.companies if only in ("", name)):
         try:
             with drop_of(pool, company) as drop:
                 found[company] = arrivals(drop, A_RUN)

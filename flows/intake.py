@@ -42,15 +42,15 @@ def scrub_task(root: str) -> dict[str, Any]:
 
 
 @flow(name="intake", validate_parameters=False)
-def intake(root: str) -> dict[str, Any]:
-    """Takes in what lies in the drops and scrubs what was accepted. Returns counts and codes only.
+def intake(root: str, company: str = "") -> dict[str, Any]:
+    """Takes in what lies in the drops (of one company, where one is given) and scrubs what was accepted. Returns counts and codes only.
 
     Once one company's submissions took as long as one may take, its others wait for the next run: `left_waiting` counts them.
     """
     pool, start = Pool(Path(root)), time.monotonic()
     log(pool, Event.INGEST_STARTED)
     guarded(clear_leftovers, pool)
-    found = guarded(waiting_by_company, pool)
+    found = guarded(waiting_by_company, pool, company)
     failed = [error for error in found.values() if isinstance(error, CommonsError)]
     results, arrivals = [], in_turns(found)
     spent, most, left = defaultdict[str, float](float), pool.settings.intake.most_seconds, 0

@@ -1,0 +1,69 @@
+"""What a Prefect server is to run of a pool, and when: one file, made from the registry, that `prefect deploy` reads."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flows.pool import Pool
+from intake.registry import Company, Schedule
+
+FILE = "prefect.yaml"
+WORK_POOL = "commons"
+
+_NIGHTLY = Schedule(every="daily", hour=3)  # where the registry says nothing else
+_RELEASE_CRON = "0 6 * * *"  # a day on which there is nothing to do costs nothing
+_RETENTION_CRON = "30 4 * * *"
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def cron_of(schedule: Schedule) -> str:
+    """A company's schedule as cron has it, in UTC: an hour after exports are due, when they are in."""
+    hour, next_day = (schedule.hour + 1) % 24, schedule.hour == 23
+    match schedule.every:
+        case "daily":
+            return f"0 {hour} * * *"
+        case "weekly":
+            return f"0 {hour} * * {_WEEKDAYS[(schedule.day - 1 + next_day) % 7]}"
+        case "monthly":
+            return f"0 {hour} {schedule.day + next_day} * *"
+
+
+def deployments(pool: Pool) -> list[dict[str, Any]]:
+    """Every deployment of a pool: intake of each company, the release, and what retention says is over."""
+    return list(_deployments(str(pool.root.resolve()), pool))
+
+
+def _deployments(root: str, pool: Pool) -> Iterator[dict[str, Any]]:
+    for company in sorted(pool.registry.companies.values(), key=lambda each: each.id):
+        yield _intake(root, company)
+    yield _deployment("release", "flows.quarterly:quarterly", {"root": root}, _RELEASE_CRON)
+    yield _deployment("retention", "flows.retention:retention", {"root": root}, _RETENTION_CRON)
+
+
+def _intake(root: str, company: Company) -> dict[str, Any]:
+    cron = cron_of(company.schedule or _NIGHTLY)
+    return _deployment(f"intake-{company.id}", "flows.intake:intake", {"root": root, "company": company.id}, cron)
+
+
+def _deployment(name: str, entrypoint: str, parameters: dict[str, str], cron: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "entrypoint": entrypoint,
+        "parameters": parameters,
+        "schedules": [{"cron": cron, "timezone": "UTC", "active": True}],
+        "work_pool": {"name": WORK_POOL},
+        # A run that takes longer than until the next one is due is waited for, once; more would only wait in line.
+        "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
+        "enforce_parameter_schema": False,
+        "tags": ["incident-commons"],
+        "pull": [],  # the code is installed, nothing is fetched
+    }
+
+
+def write_prefect_file(pool: Pool) -> Path:
+    """Writes `prefect.yaml` below the pool's root (JSON is YAML). It holds names of companies, so it is the operator's alone."""
+    path = pool.root / FILE
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({"name": "incident-commons", "deployments": deployments(pool)}, indent=1) + "\n", encoding="utf-8")
+    return path

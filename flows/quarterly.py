@@ -1,0 +1,51 @@
+"""The scheduled release: whichever registered plan waits is measured and checked, and published once two people have signed."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows.guard import guarded
+from flows.pool import Pool
+from flows.release import release
+from publish.path import State, has_reached
+from publish.store import states
+from schemas.periods import Quarter
+
+
+def waiting_quarters(pool: Pool) -> list[Quarter]:
+    """Quarters with a registered plan of which the latest version is not published, the oldest first."""
+    latest: dict[Quarter, tuple[int, State]] = {}
+    for (quarter, version), state in states(pool.engine).items():
+        place = Quarter.parse(quarter)
+        if version >= latest.get(place, (0, state))[0]:
+            latest[place] = (version, state)
+    return sorted(quarter for quarter, (_, state) in latest.items() if not has_reached(state, State.PUBLISHED))
+
+
+def unplanned_quarter(pool: Pool, now: datetime) -> Quarter | None:
+    """The newest quarter that is closed and has accepted records but no plan: an operator has to register one."""
+    held = {submission.quarter for submission in pool.catalogue.accepted()}
+    closed = [q for q in held if q.end + timedelta(days=pool.privacy.close_days) <= now and pool.ledger.plan(q) is None]
+    return max(closed, default=None)
+
+
+@flow(name="quarterly", validate_parameters=False)
+def quarterly(root: str) -> dict[str, Any]:
+    """Takes every waiting release as far as it can go: measured and checked, or, where both have signed, published.
+
+    Plans are made by people: `unplanned` names a closed quarter that has none.
+    """
+    pool = Pool(Path(root))
+    done = {}
+    for quarter in guarded(waiting_quarters, pool):
+        signed = has_reached(states(pool.engine)[(str(quarter), _version(pool, quarter))], State.APPROVED)
+        done[str(quarter)] = release(root, str(quarter), "publish" if signed else "check")
+    unplanned = guarded(unplanned_quarter, pool, datetime.now(UTC))
+    return {"releases": done, "unplanned": str(unplanned or "")}
+
+
+def _version(pool: Pool, quarter: Quarter) -> int:
+    plan = pool.ledger.plan(quarter)
+    return plan.version if plan else 0

@@ -37,7 +37,7 @@ class Scale:
     still: float | None = None
 
 
-SHARE = Scale((0, 0.25, 0.5, 0.75, 1), "format(datum.value, '%')", (0, 1))
+SHARE = Scale((0, 0.25, 0.5, 0.75, 1), "format(datum.value, '.0%')", (0, 1))
 RATIO = Scale((1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16), "format(datum.value, '~g')", None, True, 1)
 POINTS = Scale(None, "format(100 * datum.value, '+~r')", None, False, 0)
 
@@ -79,7 +79,9 @@ def _layers(points: Sequence[Point], across: bool, title: str | None, size: tupl
         if ticks
         else alt.Axis(title=title, labelExpr=of.written, tickCount=7)
     )
-    labels = alt.Axis(title=None if across else "turn of the intervention", labelAngle=0, grid=False, labelExpr=_LINES)
+    labels = alt.Axis(
+        title=None if across else "turn of the intervention", labelAngle=0, grid=False, labelExpr=_LINES, labelLimit=0
+    )
     number, band = ("x", "y") if across else ("y", "x")
     along = {
         number: (alt.X if across else alt.Y)("low:Q", scale=scale, axis=axis),

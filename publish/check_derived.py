@@ -1,11 +1,12 @@
 """The checks of tables whose rows are no cells: what grows, which terms are new, what followed changes."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from publish.cells import Cell
-from publish.checks import WITHHELD, Inspection, Outcome
 from publish.derived import DERIVED, Row, cell_of
 from schemas.columns import Column
 from schemas.derived_tables import (
@@ -23,13 +24,17 @@ from schemas.derived_tables import (
     RECEDING,
     TERMS,
 )
+from schemas.errors import UsageError
 from schemas.keys import ARM_WITH, ARM_WITHOUT, CHANGED_AFTER, CHANGED_BEFORE, OTHERS_AFTER, OTHERS_BEFORE
 from schemas.periods import Quarter
 from schemas.plan import Measure
 from schemas.tables import CHANGES, Status, columns
 
+if TYPE_CHECKING:
+    from publish.checks import Inspection, Outcome
+
 LONGEST_TERM, MOST_WORDS = 80, 3
-_ABSENT: Final = (*WITHHELD, Status.NOT_COMPARABLE.value)
+_ABSENT: Final = (Status.TOO_FEW_COMPANIES, Status.NOT_COLLECTED, Status.NOT_COMPARABLE)
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     BEFORE_AFTER: (CHANGED_BEFORE, CHANGED_AFTER),
     DIFFERENCE: (CHANGED_BEFORE, CHANGED_AFTER, OTHERS_BEFORE, OTHERS_AFTER),
@@ -93,7 +98,7 @@ def check_derived_text(inspection: Inspection) -> Outcome:
 def _is_quarter(text: object, latest: Quarter) -> bool:
     try:
         return isinstance(text, str) and Quarter.parse(text) <= latest and text == str(Quarter.parse(text))
-    except ValueError:
+    except UsageError:
         return False
 
 
@@ -148,7 +153,9 @@ def check_derived_statuses(inspection: Inspection) -> Outcome:
     wrong = 0
     for table, row in _rows(inspection):
         if row["status"] in _ABSENT:
-            wrong += _holds_number(inspection, table, row) or row.get("direction") is not None
+            # Where companies came new the direction alone is told.
+            alone = row["status"] == Status.TOO_FEW_COMPANIES and inspection.plan.newcomers > 0
+            wrong += _holds_number(inspection, table, row) or (row.get("direction") is not None and not alone)
             continue
         wrong += any(row[name] is None for name in _FIXED[table])
         wrong += any(_torn(row, names) for names in (_RATIO, _GROWTH, _OTHERS))

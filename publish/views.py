@@ -7,7 +7,7 @@ from typing import Any
 from publish.content import ordered_tables, release_id
 from publish.parquet import SYNTHETIC_NOTICE
 from publish.templating import render
-from schemas.derived_tables import COVARIANCE, OWN_COLUMNS
+from schemas.derived_tables import COVARIANCE, OWN_COLUMNS, TERMS
 from schemas.keys import ALL, KEYS
 from schemas.stages import MeasuredRelease
 from schemas.tables import TABLES, columns
@@ -77,12 +77,13 @@ CREATE OR REPLACE MACRO noise_interval(value, noise_stddev) AS
 """
 
 
-def cells_view(table: str, names: Sequence[str]) -> Iterator[str]:
+def cells_view(table: str, names: Sequence[str], source: str = "") -> Iterator[str]:
     """The view that the macros read a table through: its columns, and for each row its measure, marginal and codes.
 
     Args:
-        table: the table; the view is `_cells_of_<table>`.
+        table: the table; the view is `_cells_of_<table>`, or `_cells_of<source>` where there is a source.
         names: its columns. Those that are keys tell its marginals.
+        source: another view of the same columns to read.
     """
     if table in OWN_COLUMNS:
         return
@@ -95,22 +96,16 @@ def cells_view(table: str, names: Sequence[str]) -> Iterator[str]:
         if KEYS[key].open_codes
     )
     kind, window = (f'"{name}"' if name in names else quoted(ALL) for name in ("outcome_kind", "window"))
-    yield f"CREATE OR REPLACE VIEW _cells_of_{table} AS SELECT *, {quoted(table)} AS _table, {kind} AS _kind, {window} AS _window,"
+    yield f"CREATE OR REPLACE VIEW _cells_of{source or '_' + table} AS SELECT *, {quoted(table)} AS _table, {kind} AS _kind, {window} AS _window,"
     yield f"  {_listed(f'CASE WHEN {key} <> {quoted(ALL)} THEN {quoted(key)} END' for key in keys)} AS _marginal,"
     yield f"  {_listed(f'nullif({key}, {quoted(ALL)})' for key in keys)} AS _codes,"
     yield f"  CASE{first} ELSE '' END AS _rate_key," if first else "  '' AS _rate_key,"
     yield f"  CASE _rate_key{opened} ELSE false END AS _open," if opened else "  false AS _open,"
     lines = ", ".join(f"CASE WHEN _rate_key <> {quoted(key)} THEN {key} END" for key in keys)
     yield f"  concat_ws('|', {lines or quoted('')}) AS _line,"
-    # What a published rate is a share of is known from it, also where a cell of it is withheld.
-    line = "OVER (PARTITION BY quarter, _kind, _window, _marginal, _line)"
-    yield f"  count(*) FILTER (NOT _open) {line} AS _known,"
-    yield (
-        f"  max(estimate / rate) FILTER (rate > 0 AND rate < 1) {line} AS _whole"
-        if "rate" in names
-        else "  NULL::DOUBLE AS _whole"
-    )
-    yield f"FROM {table};"
+    pairs = (f"CASE WHEN {key} <> {quoted(ALL)} THEN {quoted(key + '=')} || {key} END" for key in keys)
+    yield f"  list_sort({_listed(pairs)}) AS _pairs"
+    yield f"FROM {source or table};"
 
 
 def _listed(entries: Iterator[str]) -> str:
@@ -123,7 +118,8 @@ def catalog_views_sql(catalog: Mapping[str, Any], prefix: str = "") -> str:
     """SQL for DuckDB over all releases, to be run in the folder of the releases.
 
     Every table is a view over the latest version of each quarter; after `SET VARIABLE as_of = '2026Q3/v1'` it is what was
-    the latest when that release came out, for the macros too. `as_of(table, release)` tells the same of one table.
+    the latest when that release came out, for the macros too. `as_of(table, release)` tells the same of one table; `history_of_cell` and `history_of_term` tell what each
+    release said of one cell or term, those that were superseded too.
 
     Args:
         catalog: what `catalog.json` holds, of one release at least.
@@ -147,7 +143,9 @@ def catalog_views_sql(catalog: Mapping[str, Any], prefix: str = "") -> str:
     for table in tables:
         of_releases = [e for e in entries if table in e["tables"]]
         names = list(dict.fromkeys(name for entry in reversed(of_releases) for name in entry["tables"][table]))
-        lines += [*_versions_view(table, names, of_releases, prefix), *cells_view(table, names), ""]
+        lines += [*_versions_view(table, names, of_releases, prefix), *cells_view(table, names)]
+        lines += [*cells_view(table, names, f"_versions_of_{table}"), ""]
+    lines.append(render("history.sql.j2", terms=TERMS if TERMS in tables else ""))
     return "\n".join(lines) + "\n" + macros_sql(entries[-1]["confidence"], entries[-1]["too_noisy_ratio"], tables)
 
 

@@ -65,7 +65,7 @@ def asking_all(questions: ReleasePlan, privacy: PrivacyParameters) -> tuple[Rele
 
 def with_derived(measured: MeasuredRelease, quarters: int) -> MeasuredRelease:
     """The same release with the derived tables that its plan asks for; compared with `quarters` earlier ones."""
-    rows = {PATTERNS: _patterns(measured, quarters), TERMS: _terms(measured, quarters), EFFECTS: _effects(measured)}
+    rows = {PATTERNS: _patterns(measured, quarters), TERMS: _terms(measured, quarters), EFFECTS: _effects(measured, quarters)}
     plan, made = measured.plan.release_plan, list(measured.tables)
     for name, found in rows.items():
         if name in table_names(plan):
@@ -112,7 +112,9 @@ NEW_TERM, GROWN_TERM, FLAT_TERM = "blorven", "quindle sarp", "mivash"
 
 
 def _terms(measured: MeasuredRelease, quarters: int) -> Iterator[Row]:
-    """A new term of users, one that grew, one that did not, one that is withheld this time, and one of assistants."""
+    """A new term of users, one that grew, one that did not, one that is withheld this time, and one of assistants; none in a first release."""
+    if not quarters:
+        return
     none = dict.fromkeys(("estimate", "noise_stddev", "ci_low", "ci_high", "growth", "growth_ci_low", "growth_ci_high"))
     quarter = str(measured.quarter)
     before = str(Quarter(measured.quarter.year - 1, measured.quarter.number))
@@ -120,16 +122,15 @@ def _terms(measured: MeasuredRelease, quarters: int) -> Iterator[Row]:
     number = {"estimate": 61.0, "noise_stddev": 9.0, "ci_low": 43.0, "ci_high": 79.0}
     yield none | common | number | {"speaker": "assistant", "term": "plome", "first_seen": quarter}
     yield none | common | number | {"speaker": "user", "term": NEW_TERM, "first_seen": quarter}
-    if quarters:
-        grown = {"growth": 2.4, "growth_ci_low": 1.7, "growth_ci_high": 3.3}
-        flat = {"growth": 1.1, "growth_ci_low": 0.8, "growth_ci_high": 1.5}
-        yield none | common | number | flat | {"speaker": "user", "term": FLAT_TERM, "first_seen": before}
-        yield none | common | number | grown | {"speaker": "user", "term": GROWN_TERM, "first_seen": before}
-        withheld = {"speaker": "user", "term": "trelby", "first_seen": before, "status": Status.TOO_FEW_COMPANIES}
-        yield none | common | withheld
+    grown = {"growth": 2.4, "growth_ci_low": 1.7, "growth_ci_high": 3.3}
+    flat = {"growth": 1.1, "growth_ci_low": 0.8, "growth_ci_high": 1.5}
+    yield none | common | number | flat | {"speaker": "user", "term": FLAT_TERM, "first_seen": before}
+    yield none | common | number | grown | {"speaker": "user", "term": GROWN_TERM, "first_seen": before}
+    withheld = {"speaker": "user", "term": "trelby", "first_seen": before, "status": Status.TOO_FEW_COMPANIES}
+    yield none | common | withheld
 
 
-def _effects(measured: MeasuredRelease) -> Iterator[Row]:
+def _effects(measured: MeasuredRelease, quarters: int) -> Iterator[Row]:
     """For each class another best design; one is too small to be told, the randomised one is not."""
     plan = measured.plan.release_plan
     for measure in plan.measures:
@@ -140,7 +141,7 @@ def _effects(measured: MeasuredRelease) -> Iterator[Row]:
             for design in DESIGNS:
                 for outcome in outcomes:
                     collected = measure.outcome_kind not in measured.plan.not_collected
-                    told = collected and outcome == "engaged" and list(DESIGNS).index(design) == place
+                    told = quarters > 0 and collected and outcome == "engaged" and list(DESIGNS).index(design) == place
                     effect = {BEFORE_AFTER: 0.012, DIFFERENCE: -0.081, RANDOMISED: 0.094}[design]
                     others = told and design == DIFFERENCE
                     status = Status.OK if told else Status.NOT_COMPARABLE if collected else Status.NOT_COLLECTED

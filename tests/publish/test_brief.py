@@ -64,7 +64,7 @@ def test_it_says_what_every_page_must_say(html: str) -> None:
 
 def test_later_releases_do_not_claim_news(measured: MeasuredRelease) -> None:
     later = render_brief(measured, (), ("2026Q2/v1",), charts=False).html
-    assert "Not yet measured. Earlier releases: 2026Q2/v1" in later and "nothing to compare" not in later
+    assert "Nothing can be compared yet" in later and "Earlier releases: 2026Q2/v1" in later and "nothing to compare" not in later
 
 
 def test_help_lines_stand_by_region(html: str) -> None:
@@ -177,7 +177,7 @@ def test_the_same_release_gives_the_same_pdf(html: str) -> None:
 
 def test_what_is_not_measured_yet_is_said_and_the_text_names_no_cause(html: str) -> None:
     text = " ".join(re.sub(r"<style.*?</style>|<svg.*?</svg>|<[^>]*>", " ", html, flags=re.S).split())
-    assert "What followed changes Not yet measured" in text
+    assert "What followed changes Nothing can be compared" in text
     sentences = re.findall(r'<span class="claim"[^>]*>(.*?)</span>', html)
     assert sentences and not any(is_causal(sentence) for sentence in sentences)
 

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from derived_fixtures import GROWN_TERM
 from release_fixtures import build_measured
 from shipped import answer, answers, opened, ship
 
@@ -81,6 +82,59 @@ def test_a_release_that_is_not_there_is_an_error_and_no_empty_table(root: Path) 
     catalogue.execute("SET VARIABLE as_of = '2026Q4/v1'")
     with pytest.raises(duckdb.Error, match="no such release"):
         answers(catalogue, TOTAL)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two quarters with derived tables, the earlier one superseded after the later came out."""
+    releases = tmp_path_factory.mktemp("told")
+    ship(build_measured(seed=2, quarter=EARLIER, users=10_000), releases, "2026-08-20T12:00:00+00:00")
+    ship(build_measured(seed=3, quarter=LATER, users=20_000, quarters=4), releases, "2026-11-20T12:00:00+00:00")
+    ship(build_measured(seed=4, quarter=EARLIER, users=30_000, version=2, quarters=4), releases, "2026-12-01T12:00:00+00:00")
+    write_catalog(releases)
+    return releases
+
+
+def test_a_cell_has_a_history_over_releases_as_of_any(told: Path) -> None:
+    history = "FROM history_of_cell('risk_profile', 'ideation,age_band', 'passive_ideation,25_44')"
+    connection = opened(told)
+    rows = answers(connection, history)
+    assert [(row["release"], row["current"]) for row in rows] == [
+        (f"{EARLIER}/v1", False),
+        (f"{LATER}/v1", True),
+        (f"{EARLIER}/v2", True),
+    ]
+    assert {(row["ideation"], row["age_band"], row["week"]) for row in rows} == {("passive_ideation", "25_44", "all")}
+    assert len({row["estimate"] for row in rows}) == 3 and not any(name.startswith("_") for name in rows[0])
+    turned = history.replace("ideation,age_band", "age_band,ideation").replace("passive_ideation,25_44", "25_44,passive_ideation")
+    assert answers(connection, turned) == rows
+    assert (
+        len(
+            answers(
+                connection, "FROM history_of_cell('intervention_outcomes', 'intervention,outcome', 'content_refusal,engaged')"
+            )
+        )
+        > 3
+    )
+    assert answers(connection, "FROM history_of_cell('risk_profile', 'ideation', 'passive_ideation')") == []  # no such marginal
+    connection.execute(f"SET VARIABLE as_of = '{EARLIER}/v1'")
+    assert [(row["release"], row["current"]) for row in answers(connection, history)] == [(f"{EARLIER}/v1", True)]
+
+
+def test_a_term_has_a_history_and_derived_tables_are_as_of_too(told: Path) -> None:
+    connection = opened(told)
+    rows = answers(connection, f"FROM history_of_term('{GROWN_TERM}')")
+    assert [row["release"] for row in rows] == [f"{LATER}/v1", f"{EARLIER}/v2"]
+    assert {row["first_seen"] for row in rows} == {"2025Q2", "2025Q3"} and all(row["growth"] for row in rows)
+    assert answers(connection, "FROM history_of_term('nowhere')") == []
+    for table in ("emerging_patterns", "emerging_terms", "change_effects"):
+        now, then = (
+            answer(connection, f"SELECT count(*) AS n FROM {each}") for each in (table, f"as_of('{table}', '{EARLIER}/v1')")
+        )
+        assert now["n"] > then["n"], table
+    connection.execute(f"SET VARIABLE as_of = '{EARLIER}/v1'")
+    assert answers(connection, f"FROM history_of_term('{GROWN_TERM}')") == []
+    assert {row["status"] for row in answers(connection, "FROM emerging_patterns")} == {"not_comparable", "too_few_companies"}
 
 
 def test_a_trend_runs_over_quarters_and_stops_at_a_gap(root: Path, tmp_path: Path) -> None:

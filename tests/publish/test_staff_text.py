@@ -145,7 +145,7 @@ def _with(cell: object, name: str) -> object:
     from publish.cells import Cell
 
     assert isinstance(cell, Cell)
-    intervention = {"a": "supportive_continuation", "b": "content_refusal"}[name]
+    intervention = {"a": "coping_skill", "b": "content_refusal"}[name]
     return Cell.of(cell.table, {**dict(cell.keys), "intervention": intervention})
 
 

@@ -73,13 +73,13 @@ term_reviews = Table(
     Column("plan", String(64), nullable=False),  # of the release for which it is decided
     Column("speaker", String(16), nullable=False),
     Column("term", String, nullable=False),
-    Column("revision", Integer, nullable=False),  # of the decisions on this term for this release, from 1
+    Column("previous", String(64), nullable=False),  # digest of the decision before, on whatever term
     Column("decision", String(16), nullable=False),
     Column("person", String(64), nullable=False),
     Column("decided_at", String(40), nullable=False),
     Column("signature", String(128), nullable=False),
 )
-"""Reviewers' decisions on found terms (`publish.term_reviews`). Append-only."""
+"""Reviewers' decisions on found terms (`publish.term_reviews`). Append-only, hash-chained."""
 
 
 def create_tables(engine: Engine) -> None:

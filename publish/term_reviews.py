@@ -5,15 +5,15 @@ Terms are what users wrote. They stand in the table and in what reviewers are sh
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from sqlalchemy import Connection, Engine, false, insert, or_, select
 
 from publish.signoff import People, Person
-from publish.store import deciding, decisions_made, signoffs, term_reviews
-from schemas.canonical import canonical_json
+from publish.store import deciding, signoffs, term_reviews
+from schemas.canonical import canonical_json, sha256_bytes
 from schemas.derived_tables import MEMBERS, PUBLIC
 from schemas.errors import NotApprovedError
 from schemas.periods import Quarter
@@ -42,12 +42,13 @@ DECISION_MEANING: Mapping[Decision, str] = {
 
 @dataclass(frozen=True)
 class TermReview:
-    """One decision as it is stored. `revision` counts the decisions on this term for this release: the last one holds."""
+    """One decision as it is stored. `number` and `previous`, the digest of the one before, chain them: the last on a term holds."""
 
+    number: int
     plan: str
     speaker: str
     term: str = field(repr=False)
-    revision: int
+    previous: str
     decision: Decision = field(repr=False)
     person: str
     decided_at: str
@@ -59,19 +60,25 @@ class TermReview:
         return self.speaker, self.term
 
     def to_sign(self) -> bytes:
-        """Canonical bytes that the reviewer signs: for one release, and once, so that none can be played again."""
+        """Canonical bytes that the reviewer signs: for one release and one place, so that none can be played again."""
         return canonical_json(
             {
                 "what": "term_review",
+                "number": self.number,
+                "previous": self.previous,
                 "plan": self.plan,
                 "speaker": self.speaker,
                 "term": self.term,
-                "revision": self.revision,
                 "decision": str(self.decision),
                 "person": self.person,
                 "decided_at": self.decided_at,
             }
         )
+
+    @property
+    def digest(self) -> str:
+        """What the next decision names."""
+        return sha256_bytes(self.to_sign() + self.signature.encode())
 
 
 def may_review(person: Person) -> None:
@@ -107,23 +114,22 @@ def decide(
     may_review(person)
     if public_key(private_key) != person.public_key:
         raise NotApprovedError("The key is not the one that is registered for this person.", "Use the person's own key.")
-    stored = 0
     with deciding(engine) as connection:
         if _signed(connection, resting):
             raise NotApprovedError(
                 "A release with these terms is signed: what was decided on them stands.", "Plan a new version to decide anew."
             )
-        known, number = _last(connection, plan), decisions_made(connection)
+        given = list(_reviews(connection))
+        last, before = {review.key: review for review in given if review.plan == plan}, len(given)
         for (speaker, term), decision in decisions.items():
-            before = known.get((speaker, term))
-            if before is not None and before.decision is decision and before.person == person.id:
+            known = last.get((speaker, term))
+            if known is not None and (known.decision, known.person) == (decision, person.id):
                 continue
-            revision = before.revision + 1 if before else 1
-            review = TermReview(plan, speaker, term, revision, decision, person.id, datetime.now(UTC).isoformat())
-            stored += 1
-            row = {**vars(review), "decision": str(decision), "signature": sign(private_key, review.to_sign())}
-            connection.execute(insert(term_reviews).values(number=number + stored, **row))
-    return stored
+            previous, at = given[-1].digest if given else "", datetime.now(UTC).isoformat()
+            review = TermReview(len(given) + 1, plan, speaker, term, previous, decision, person.id, at)
+            given.append(replace(review, signature=sign(private_key, review.to_sign())))
+            connection.execute(insert(term_reviews).values(**{**vars(given[-1]), "decision": str(decision)}))
+    return len(given) - before
 
 
 def in_force(engine: Engine, plans: Sequence[str], people: People) -> dict[TermKey, TermReview]:
@@ -132,28 +138,27 @@ def in_force(engine: Engine, plans: Sequence[str], people: People) -> dict[TermK
     A decision of somebody who is no reviewer any more does not hold, nor does any before it: the term waits again.
 
     Raises:
-        NotApprovedError: a decision is not signed by whom it names, or one that was taken back is there again or missing.
+        NotApprovedError: of all decisions there are, one is not signed by whom it names, or not in its place in the chain.
     """
-    last: dict[TermKey, TermReview] = {}
-    reviews = _reviews(engine, plans)
+    last: dict[str, dict[TermKey, TermReview]] = defaultdict(dict)
+    previous = ""
+    with engine.connect() as connection:
+        for number, review in enumerate(_reviews(connection), start=1):
+            person = people.by_id.get(review.person)
+            if person is not None and not verify(person.public_key, review.to_sign(), review.signature):
+                raise NotApprovedError("A decision on a term is not signed by the person whom it names.", _RESTORE)
+            if (review.number, review.previous) != (number, previous):
+                raise NotApprovedError("Decisions on terms are missing, or not as they were written.", _RESTORE)
+            previous = review.digest
+            last[review.plan][review.key] = review
+    held: dict[TermKey, TermReview] = {}
     for plan in plans:
-        for key, given in reviews.get(plan, {}).items():
-            if [review.revision for review in given] != list(range(1, len(given) + 1)):
-                raise NotApprovedError("Decisions on terms are missing, or stand there twice.", _RESTORE)
-            for review in given:
-                _verify(review, people)
-            last.setdefault(key, given[-1])
+        held = last[plan] | held
     reviewers = {person.id for person in people.by_id.values() if person.role == REVIEWING_ROLE}
-    return {key: review for key, review in last.items() if review.person in reviewers}
+    return {key: review for key, review in held.items() if review.person in reviewers}
 
 
 _RESTORE = "Restore the state database from a backup, and find out who changed it."
-
-
-def _verify(review: TermReview, people: People) -> None:
-    person = people.by_id.get(review.person)
-    if person is not None and not verify(person.public_key, review.to_sign(), review.signature):
-        raise NotApprovedError("A decision on a term is not signed by the person whom it names.", _RESTORE)
 
 
 def _signed(connection: Connection, releases: Iterable[tuple[Quarter, int]]) -> bool:
@@ -161,30 +166,9 @@ def _signed(connection: Connection, releases: Iterable[tuple[Quarter, int]]) -> 
     return connection.execute(select(signoffs.c.role).where(or_(false(), *of)).limit(1)).first() is not None
 
 
-def _reviews(engine: Engine, plans: Sequence[str]) -> dict[str, dict[TermKey, list[TermReview]]]:
-    found: dict[str, dict[TermKey, list[TermReview]]] = defaultdict(lambda: defaultdict(list))
-    with engine.connect() as connection:
-        for review in _of(connection, plans):
-            found[review.plan][review.key].append(review)
-    return found
-
-
-def _last(connection: Connection, plan: str) -> dict[TermKey, TermReview]:
-    return {review.key: review for review in _of(connection, (plan,))}
-
-
-def _of(connection: Connection, plans: Sequence[str]) -> Iterator[TermReview]:
-    names = [column.name for column in term_reviews.columns if column.name != "number"]
-    query = (
-        select(*(term_reviews.c[name] for name in names)).where(term_reviews.c.plan.in_(plans)).order_by(term_reviews.c.number)
-    )
-    for row in connection.execute(query).mappings():
-        known = row["decision"] in set(Decision)
-        # Of a decision that nobody could have signed, the signature cannot hold.
-        yield TermReview(
-            **{
-                **row,
-                "decision": Decision(row["decision"]) if known else Decision.REJECT,
-                "signature": row["signature"] if known else "",
-            }
-        )
+def _reviews(connection: Connection) -> Iterator[TermReview]:
+    """All decisions, in order."""
+    for row in connection.execute(select(term_reviews).order_by(term_reviews.c.number)).mappings():
+        if row["decision"] not in set(Decision):
+            raise NotApprovedError("Decisions on terms are missing, or not as they were written.", _RESTORE)
+        yield TermReview(**{**row, "decision": Decision(row["decision"])})

@@ -17,7 +17,7 @@ def upgrade() -> None:
         sa.Column("plan", sa.String(64), nullable=False),
         sa.Column("speaker", sa.String(16), nullable=False),
         sa.Column("term", sa.String, nullable=False),
-        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("previous", sa.String(64), nullable=False),
         sa.Column("decision", sa.String(16), nullable=False),
         sa.Column("person", sa.String(64), nullable=False),
         sa.Column("decided_at", sa.String(40), nullable=False),

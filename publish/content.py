@@ -78,7 +78,7 @@ def terms_digest(public: pa.Table, members: str) -> str:
 
 def public_terms(rows: pa.Table) -> pa.Table:
     """Those rows of the table for members that are public too."""
-    return rows.filter(pc.equal(rows.column("audience"), PUBLIC))
+    return rows.filter(pc.equal(rows.column("audience"), pa.scalar(PUBLIC)))
 
 
 def ordered_tables(measured: MeasuredRelease) -> tuple[NoisyTable, ...]:

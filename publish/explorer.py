@@ -5,15 +5,18 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
+from publish.claims import UNCHANGED, MeasuredColumn
 from publish.content import ordered_tables, release_id
+from publish.derived import Row, shown
 from publish.parquet import SYNTHETIC_NOTICE
 from publish.regions import by_region
 from publish.templating import render
 from publish.views import data_path
 from schemas.codes import label
 from schemas.columns import Column
+from schemas.derived_tables import COVARIANCE, DIRECTIONS, EFFECTS, PATTERNS, TERMS
 from schemas.keys import ALL, KEYS
 from schemas.plan import RegisteredPlan
 from schemas.stages import MeasuredRelease, NoisyTable
@@ -26,7 +29,14 @@ STATUS_SHORT: Mapping[Status, str] = {
     Status.NOT_COLLECTED: "not collected",
     Status.NOT_COMPARABLE: "not comparable yet",
 }
-_BESIDE = ("noise_stddev", "unknown_share")  # what a reader needs beside an estimate, and beside a share
+_BESIDE = {"estimate": "noise_stddev", "rate": "unknown_share", "ratio": "q_value", "effect": "detectable"}
+"""What a reader needs beside a number."""
+_ASKED: Mapping[str, tuple[str, ...]] = {
+    PATTERNS: ("of_table", "outcome_kind", "window", "keys"),
+    TERMS: ("speaker",),
+    EFFECTS: ("outcome_kind", "window", "design"),
+}
+"""Of derived tables the key columns that tell what is asked; the others tell its rows."""
 _ENOUGH = 5  # points that make a picture
 _SCRIPTS = ("explorer_data.js", "explorer_chart.js", "explorer.js")
 
@@ -57,17 +67,19 @@ def _policy(script: str, style: str) -> str:
 def _readings(listed: Mapping[str, Column]) -> Iterator[dict[str, Any]]:
     """What can be drawn of a table: each number that has an interval, with its ends and what is to be read beside it."""
     for name, column in listed.items():
-        ends = ("ci_low", "ci_high") if name == "estimate" else (f"{name}_ci_low", f"{name}_ci_high")
+        ends = ("ci_low", "ci_high") if name in ("estimate", "effect") else (f"{name}_ci_low", f"{name}_ci_high")
         if all(end in listed for end in ends):
             share = column.unit == "share"
-            beside = _BESIDE[share] if _BESIDE[share] in listed else ""
-            told = {"value": name, "low": ends[0], "high": ends[1], "beside": beside, "share": share}
-            yield {**told, "unit": column.unit, "description": column.description}
+            beside = _BESIDE.get(name, "unknown_share" if share else "")
+            told = {"value": name, "low": ends[0], "high": ends[1], "beside": beside if beside in listed else "", "share": share}
+            # A change has a value at which nothing changed: 1 of a ratio, on an axis of ratios, else 0.
+            still = UNCHANGED.get(cast(MeasuredColumn, name))
+            yield {**told, "still": still, "unit": column.unit, "description": column.description}
 
 
-def _key(name: str, description: str, codes: Sequence[str]) -> dict[str, Any]:
-    told = KEYS[name].label if name in KEYS else lambda code: label(name, code)
-    full = KEYS[name].description if name in KEYS else description
+def _key(name: str, description: str, codes: Sequence[str], named: Mapping[str, str]) -> dict[str, Any]:
+    told = KEYS[name].label if name in KEYS else lambda code: named.get(code) or label(name, code)
+    full = KEYS[name].description if name in KEYS else {"codes": "cell", "term": "term"}.get(name, description)
     unknown = KEYS[name].open_codes if name in KEYS else ()
     return {
         "name": full.replace(";", ",").split(",")[0],
@@ -85,6 +97,17 @@ def _domain(name: str, table: NoisyTable, measured: MeasuredRelease) -> dict[str
     found = {str(code) for code in table.rows.column(name).unique().to_pylist()}
     order = dict.fromkeys([*(c for c in dict.fromkeys(listed) if c in found), *sorted(found - {*listed, ALL})])
     return {code: place for place, code in enumerate(order)}
+
+
+def _named(name: str, rows: Sequence[Row]) -> dict[str, str]:
+    """What readers see for the codes of a key column of a derived table; of a cell's codes their labels, without the keys."""
+    if name == "codes":
+        return {row["codes"]: ", ".join(_labels(row)) for row in rows}
+    return {row[name]: shown(row, name).split(":")[0] for row in rows if row[name] != ALL}
+
+
+def _labels(row: Row) -> Iterator[str]:
+    return (KEYS[key].label(code) for key, code in zip(row["keys"].split(","), row["codes"].split(","), strict=True))
 
 
 def _planned(
@@ -105,7 +128,11 @@ def _table(table: NoisyTable, measured: MeasuredRelease) -> dict[str, Any]:
     listed = {column.name: column for column in columns(table.name, plan.release_plan)}
     readings = list(_readings(listed))
     names = key_columns(table.name, plan.release_plan)
-    fixed, free = [n for n in names if n not in KEYS], [n for n in names if n in KEYS]
+    fixed = (
+        [name for name in names if name in _ASKED[table.name]] if table.name in _ASKED else [n for n in names if n not in KEYS]
+    )
+    free = [name for name in names if name not in fixed]
+    derived = table.rows.to_pylist() if table.name in _ASKED else []
     place = {name: _domain(name, table, measured) for name in names}
     shown = list(dict.fromkeys(c for r in readings for c in (r["value"], r["low"], r["high"], r["beside"]) if c))
     status = {s.value: number for number, s in enumerate(Status)}
@@ -125,6 +152,8 @@ def _table(table: NoisyTable, measured: MeasuredRelease) -> dict[str, Any]:
             numbers = {name: [values[name][row] for row in rows] for name in shown}
             why = [status[values["status"][row]] for row in rows]
             of = {"fixed": dict(zip(fixed, asked[0], strict=True)), "keys": keys, "of": spec.rate_key(keys)}
+            if "direction" in values:
+                of["said"] = [DIRECTIONS.get(values["direction"][row] or "", "").split(" that ")[0] for row in rows]
             marginals.append({**of, "codes": cells, "values": numbers, "status": why})
     return {
         "name": table.name,
@@ -137,7 +166,7 @@ def _table(table: NoisyTable, measured: MeasuredRelease) -> dict[str, Any]:
         "readings": readings,
         "fixed": fixed,
         "free": free,
-        "keys": {name: _key(name, listed[name].description, list(place[name])) for name in names},
+        "keys": {name: _key(name, listed[name].description, list(place[name]), _named(name, derived)) for name in names},
         "views": marginals,
     }
 
@@ -155,7 +184,8 @@ def _published(table: Mapping[str, Any], shares: bool) -> int:
 
 def _start(tables: Sequence[Mapping[str, Any]]) -> str:
     """The table to begin with: the first with shares enough for a picture, else the one that tells most."""
-    enough = next((table for table in tables if _published(table, shares=True) >= _ENOUGH), None)
+    told = [table for table in tables if TABLES[table["name"]].of_cells]
+    enough = next((table for table in told if _published(table, shares=True) >= _ENOUGH), None)
     best = enough or max(tables, key=lambda table: _published(table, shares=False), default=None)
     return str(best["name"]) if best else ""
 
@@ -196,7 +226,7 @@ def render_explorer(measured: MeasuredRelease, helplines: Sequence[Mapping[str, 
         helplines: help lines, each with `region`, `name`, `contact`.
     """
     plan = measured.plan
-    tables = [_table(table, measured) for table in ordered_tables(measured) if TABLES[table.name].of_cells]
+    tables = [_table(table, measured) for table in ordered_tables(measured) if table.name != COVARIANCE]
     tables = [table for table in tables if table["views"] and table["readings"]]
     script, style = _source(*_SCRIPTS), _source("explorer.css")
     regions = by_region(helplines, plan.release_plan.regions)

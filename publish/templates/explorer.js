@@ -124,8 +124,8 @@ function draw(all) {
 
 function list(most) {
   const table = tableOf(name), { reading, cells } = model, view = table.views[state.view];
-  const keys = [state.panels, state.rows].filter(Boolean), percent = reading.share ? ", %" : "";
-  const besides = { noise_stddev: "Noise (standard deviation)", unknown_share: "Not known, %" };
+  const keys = [state.panels, state.rows].filter(Boolean), percent = unitOf(reading) && `, ${unitOf(reading)}`;
+  const besides = { noise_stddev: "Noise (standard deviation)", unknown_share: "Not known, %", q_value: "q", detectable: "Smallest that would be seen, points" };
   const heads = [...keys.map((key) => capital(table.keys[key].name)), `${nameOf(reading)}${percent}`, `${meta.confidence} interval`, besides[reading.beside], "Status"];
   const number = (text) => made("td", { className: "number", textContent: text });
   const lines = cells.slice(0, most).map((cell) => {
@@ -151,7 +151,7 @@ function read(next) {
   const table = tableOf(name), { reading } = model, [short, full] = cell.why;
   const told = (key, place) => key && `${table.keys[key].name} “${labelOf(table, key, place)}”`;
   const who = [told(state.panels, cell.panel), told(state.rows, cell.row)].filter(Boolean).join(", ");
-  const unit = reading.share ? "" : ` ${reading.unit}`;
+  const unit = reading.unit && !reading.share ? ` ${reading.unit}` : "";
   byId("readout").textContent = cell.drawn ? `${capital(who)}: ${shown(reading, cell)}${unit}, ${short}.` : `${capital(who)}: ${[short, full].filter(Boolean).join("; ")}.`;
 }
 
@@ -200,7 +200,7 @@ function remember() {
   const table = tableOf(name), told = new URLSearchParams({ table: name, view: state.view, value: state.value, rows: state.rows, panels: state.panels });
   for (const [key, place] of Object.entries(state.pins)) told.set(`pin.${key}`, table.keys[key].codes[place]);
   for (const [key, places] of Object.entries(state.kept)) {
-    if (places.length < placesOf(table, table.views[state.view], key).length) told.set(`keep.${key}`, places.map((place) => table.keys[key].codes[place]).join(","));
+    if (places.length < placesOf(table, table.views[state.view], key).length) told.set(`keep.${key}`, places.map((place) => table.keys[key].codes[place]).join("|"));
   }
   history.replaceState(null, "", `#${told}`);
 }
@@ -211,7 +211,7 @@ function recalled() {
   const table = tableOf(known ? told.get("table") : meta.start);
   for (const part of ["view", "value", "rows", "panels"]) if (known && told.has(part)) wanted[part] = told.get(part);
   for (const key of known ? table.free : []) {
-    const places = (codes) => codes.split(",").map((code) => table.keys[key].codes.indexOf(code)).filter((place) => place >= 0);
+    const places = (codes) => codes.split("|").map((code) => table.keys[key].codes.indexOf(code)).filter((place) => place >= 0);
     if (told.has(`pin.${key}`)) wanted.pins[key] = places(told.get(`pin.${key}`))[0];
     if (told.has(`keep.${key}`)) wanted.kept[key] = places(told.get(`keep.${key}`));
   }

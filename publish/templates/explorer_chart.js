@@ -37,14 +37,21 @@ const HALO = { stroke: "var(--paper)", "stroke-width": 4, "stroke-linejoin": "ro
 /** A scale that holds all ends of intervals, and zero, with round ticks in it. */
 function scaleOf(reading, cells, most) {
   const ends = cells.filter((cell) => cell.drawn).flatMap((cell) => [cell.low, cell.high, cell.value]);
+  if (isRatio(reading)) {
+    // Half and double lie equally far from no change.
+    const above = ends.filter((end) => end > 0), [low, high] = [Math.min(0.5, ...above), Math.max(2, ...above)];
+    const doublings = Math.max(1, Math.ceil(Math.log2(high / low) / most)), ticks = [];
+    for (let n = Math.ceil(Math.log2(low) / doublings) * doublings; 2 ** n <= high; n += doublings) ticks.push(2 ** n);
+    return { ticks, label: (value) => String(Number(value.toPrecision(3))), low, high, still: 1, part: (value) => Math.log(Math.max(value, low) / low) / Math.log(high / low) };
+  }
   const low = ends.reduce((a, b) => Math.min(a, b), 0), high = ends.reduce((a, b) => Math.max(a, b), reading.share ? 0.01 : 1);
   const rough = (high - low) / most, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((n) => n * power).find((n) => n >= rough);
   const from = Math.ceil(low / step - 1e-9), to = Math.floor(high / step + 1e-9);
   const ticks = Array.from({ length: to - from + 1 }, (_, n) => (from + n) * step);
-  const percent = (value) => `${Number((100 * value).toPrecision(6))} %`;
+  const percent = (value) => `${Number((100 * value).toPrecision(6))}${reading.still === 0 ? "" : " %"}`;
   const label = (value) => (reading.share ? percent(value) : Number(value.toPrecision(6)).toLocaleString("en")).replace("-", "−");
-  return { ticks, label, low, high };
+  return { ticks, label, low, high, still: 0, part: (value) => (value - low) / (high - low) };
 }
 
 /** How the parts of a chart share a width. Labels stand beside the points, on a narrow screen above them. */
@@ -90,7 +97,7 @@ function drawCell(reading, cell, { layout, left, x }, y, base) {
 function drawAxis(group, scale, { layout, left, x, start }) {
   const end = start + layout.body, right = left + layout.plot;
   for (const tick of scale.ticks) {
-    const stroke = tick === 0 && scale.low < 0 ? "var(--soft)" : "var(--line)";
+    const stroke = tick === scale.still && scale.low < scale.still ? "var(--soft)" : "var(--line)";
     group.append(element("line", { x1: x(tick), x2: x(tick), y1: start, y2: end, stroke, "stroke-width": 1 }));
     const [at, anchor] = x(tick) - left < 16 ? [left, "start"] : right - x(tick) < 16 ? [right, "end"] : [x(tick), "middle"];
     for (const y of layout.tall ? [start - 7, end + 16] : [end + 16]) {
@@ -137,7 +144,7 @@ function drawChart(model, width) {
     const start = top + 17 * Math.max(...titles.map((title) => title.length)) + (layout.tall ? 22 : 6);
     line.forEach((panel, n) => {
       const left = labels + n * (plot + gap), right = n === line.length - 1 ? width : left + plot + gap / 2;
-      const x = (value) => left + 7 + ((value - scale.low) / (scale.high - scale.low)) * (plot - 14);
+      const x = (value) => left + 7 + scale.part(value) * (plot - 14);
       drawing.append(drawPanel(model, panel, titles[n], scale, { layout, left, right, top, start, x, at, first: n === 0 }));
       at += panel.cells.length;
     });

@@ -85,21 +85,25 @@ const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const uncapital = (text) => text.charAt(0).toLowerCase() + text.slice(1);
 const plain = (name) => name.replaceAll("_", " ");
 const nameOf = (reading) => capital(reading.share ? plain(reading.value) : reading.unit || plain(reading.value));
+const isRatio = (reading) => reading.still === 1; // a change that stands on an axis of ratios
+const unitOf = (reading) => (reading.share ? (reading.still === 0 ? "points" : "%") : "");
 
-const [WHOLE, TENTH] = [0, 1].map((n) => new Intl.NumberFormat("en", { minimumFractionDigits: n, maximumFractionDigits: n }));
+const [WHOLE, TENTH, HUNDREDTH] = [0, 1, 2].map((n) => new Intl.NumberFormat("en", { minimumFractionDigits: n, maximumFractionDigits: n }));
 
 function amount(reading, value) {
   const size = reading.share ? 100 * value : value;
-  const text = (!reading.share && Math.abs(size) >= 100 ? WHOLE : TENTH).format(Math.abs(size));
+  const text = (isRatio(reading) ? HUNDREDTH : !reading.share && Math.abs(size) >= 100 ? WHOLE : TENTH).format(Math.abs(size));
   return (size < 0 && Number(text.replaceAll(",", "")) ? "−" : "") + text;
 }
 
 const interval = (reading, cell) => `${amount(reading, cell.low)} to ${amount(reading, cell.high)}`;
-const shown = (reading, cell) => `${amount(reading, cell.value)}${reading.share ? " %" : ""} (${interval(reading, cell)})`;
+const shown = (reading, cell) => `${amount(reading, cell.value)}${unitOf(reading) && ` ${unitOf(reading)}`} (${interval(reading, cell)})`;
 
 /** Why a cell has no number, or how far its number can be trusted: short, and in full. */
 function reason(table, state, cell) {
   const { code, short, meaning } = meta.statuses[cell.status], reading = readingOf(table, state), view = table.views[state.view];
+  const said = view.said?.[cell.i];
+  if (cell.drawn && said) return [`${short}: ${said}`, code === "ok" ? "" : meaning];
   if (cell.drawn || !["ok", "too_noisy"].includes(code)) return [short, code === "ok" ? "" : meaning];
   const none = `no ${plain(reading.value)}`, unknown = table.keys[view.of]?.open.includes(view.codes[view.of][cell.i]);
   if (reading.value !== "rate") return [none, `there is none here: ${reading.description}`];
@@ -117,7 +121,8 @@ function titleOf(table, state) {
   return `${nameOf(reading)}${of} by ${by}${whom.join("")}`;
 }
 
-const questionOf = (table, view) => table.fixed.map((name) => table.keys[name].labels[table.keys[name].codes.indexOf(view.fixed[name])]).join(", ");
+const questionOf = (table, view) =>
+  table.fixed.map((name) => table.keys[name].labels[table.keys[name].codes.indexOf(view.fixed[name])]).filter(Boolean).join(", ");
 
 /** What the reasons in a view mean, each once. */
 const reasonsOf = (cells) => [...new Map(cells.map((cell) => cell.why)).entries()].filter(([, full]) => full);

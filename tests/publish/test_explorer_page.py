@@ -49,7 +49,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def explored() -> MeasuredRelease:
     """A release of few users, so that there are cells of every status in it, and one outcome that is not collected."""
-    measured = build_measured(users=6_000, not_collected=("resource_opened",))
+    measured = build_measured(users=6_000, not_collected=("resource_opened",), quarters=4)
 
     def some(rows: list[dict[str, Any]]) -> None:
         for row in [row for row in rows if row["estimate"] is not None][::7]:
@@ -160,7 +160,7 @@ def test_every_view_of_every_table_is_what_its_sql_gives(opened: Opened, folder:
         opened.choose("Table", table)
         for question in opened.page.locator("#question option").all_inner_texts():
             if opened.page.locator("#question").is_visible():
-                opened.choose("Outcome and window", question)
+                opened.choose("Of what", question)
             for view in opened.page.locator("#view option").all_inner_texts():
                 opened.choose("Broken down by", view)
                 for number in opened.page.locator("#value option").all_inner_texts():
@@ -170,12 +170,31 @@ def test_every_view_of_every_table_is_what_its_sql_gives(opened: Opened, folder:
     assert seen > 40
 
 
+def test_what_is_new_and_what_followed_changes_is_explored(opened: Opened, folder: Path) -> None:
+    opened.choose("Table", "What grows and what recedes")
+    assert opened.text("#title") == "Ratio by cell"
+    assert re.search(r"\d published: its share grew", opened.text("#summary")) and "its share fell" in opened.text("#cells")
+    assert {"0.5", "1", "2"} <= set(opened.page.locator("#chart text").all_text_contents())  # an axis of ratios
+    assert {row["q_value"] for row in _agrees(opened, folder)} >= {0.02, 0.6}
+    opened.choose("Table", "New words and phrasings")
+    opened.choose("Of what", "What users wrote")
+    opened.choose("Number", "Growth")
+    assert "quindle sarp" in opened.text("#cells") and len(_agrees(opened, folder)) == 4
+    opened.choose("Table", "What followed registered changes")
+    opened.choose(
+        "Of what",
+        "The arm with the change less the arm without, where users or sessions were assigned by chance, reply of the user, next turn",
+    )
+    assert "9.4 points (6.4 to 12.4)" in opened.text("#chart")
+    _agrees(opened, folder)
+
+
 def test_each_reason_for_a_missing_number_is_shown(opened: Opened) -> None:
     assert "withheld: too few companies: fewer than 3 companies stand behind it" in opened.text("#reasons")
     assert "withheld: too few companies" in opened.text("#cells")
     opened.choose("Value of the outcome", "unknown")
     assert "no rate: not known" in opened.text("#chart") and "no rate: not known" in opened.text("#cells")
-    opened.choose("Outcome and window", "Crisis resource opened, 24 hours")
+    opened.choose("Of what", "Crisis resource opened, 24 hours")
     assert opened.text("#summary") == "19 cells: 19 not collected." and opened.count("#chart .point") == 0
     assert "not collected: fewer than 3 of the contributing companies collect it." in opened.text("#reasons")
     assert set(opened.page.locator("#chart .absent").all_text_contents()) == {"not collected"}
@@ -336,7 +355,7 @@ def test_roles_and_names(opened: Opened) -> None:
     assert [page.get_by_role(role).count() for role in ("banner", "main", "contentinfo")] == [1, 1, 1]
     assert page.get_by_role("heading", level=1).inner_text() == "Explorer, 2026 Q3"
     assert page.locator("#summary").get_attribute("role") == "status"
-    for name in ("Table", "Outcome and window", "Broken down by", "Number", "Rows", "Small multiples by"):
+    for name in ("Table", "Of what", "Broken down by", "Number", "Rows", "Small multiples by"):
         assert page.get_by_role("combobox", name=name, exact=True).count() == 1
 
 

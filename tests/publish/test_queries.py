@@ -96,7 +96,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_cell_has_a_history_over_releases_as_of_any(told: Path) -> None:
-    history = "FROM history_of_cell('risk_profile', 'ideation,age_band', 'passive_ideation,25_44')"
+    history = "FROM history_of_cell('risk_profile', 'ideation,age_band', 'wish_to_be_dead,25_44')"
     connection = opened(told)
     rows = answers(connection, history)
     assert [(row["release"], row["current"]) for row in rows] == [
@@ -104,19 +104,15 @@ def test_a_cell_has_a_history_over_releases_as_of_any(told: Path) -> None:
         (f"{LATER}/v1", True),
         (f"{EARLIER}/v2", True),
     ]
-    assert {(row["ideation"], row["age_band"], row["week"]) for row in rows} == {("passive_ideation", "25_44", "all")}
+    assert {(row["ideation"], row["age_band"], row["week"]) for row in rows} == {("wish_to_be_dead", "25_44", "all")}
     assert len({row["estimate"] for row in rows}) == 3 and not any(name.startswith("_") for name in rows[0])
-    turned = history.replace("ideation,age_band", "age_band,ideation").replace("passive_ideation,25_44", "25_44,passive_ideation")
+    turned = history.replace("ideation,age_band", "age_band,ideation").replace("wish_to_be_dead,25_44", "25_44,wish_to_be_dead")
     assert answers(connection, turned) == rows
-    assert (
-        len(
-            answers(
-                connection, "FROM history_of_cell('intervention_outcomes', 'intervention,outcome', 'content_refusal,engaged')"
-            )
-        )
-        > 3
+    rated = answers(
+        connection, "FROM history_of_cell('intervention_outcomes', 'intervention,outcome', 'content_refusal,engaged')"
     )
-    assert answers(connection, "FROM history_of_cell('risk_profile', 'ideation', 'passive_ideation')") == []  # no such marginal
+    assert len(rated) == 3 and all(row["rate"] is not None for row in rated)
+    assert answers(connection, "FROM history_of_cell('risk_profile', 'ideation', 'wish_to_be_dead')") == []  # no such marginal
     connection.execute(f"SET VARIABLE as_of = '{EARLIER}/v1'")
     assert [(row["release"], row["current"]) for row in answers(connection, history)] == [(f"{EARLIER}/v1", True)]
 

@@ -12,8 +12,12 @@ from flows.roles import Protection, Role, Roles
 from flows.state import all_tables
 from schemas.errors import UsageError
 
-READS_A_RELEASE = ("plans", "ledger", "answers", "releases", "checks", "signoffs", "alembic_version")
-"""What an approver reads: the plan, what was spent, the stored answer, its checks and who has signed; and the version."""
+READS_A_RELEASE = ("plans", "ledger", "answers", "releases", "checks", "signoffs", "term_reviews", "alembic_version")
+"""What an approver reads: the plan, what was spent, the stored answer, its checks, who has signed, what was decided on its
+terms; and the version."""
+
+NOT_THE_OPERATORS = ("alembic_version", "term_reviews")
+"""What the operator adds nothing to: reviewers decide on terms."""
 
 
 def account_commands(roles: Roles, protections: Iterable[Protection], companies: tuple[str, ...]) -> list[list[str]]:
@@ -146,7 +150,8 @@ def grants(roles: Roles, tables: Iterable[str], schema: str = "public") -> list[
     """SQL that gives each role of the matrix its rights on the state database in PostgreSQL, and nobody else any.
 
     The tables are their owner's, who runs `commons migrate`. The operator reads and adds, and changes only what has a state.
-    Approvers read releases, add a sign-off and move a release on: unlike with SQLite, nothing else.
+    Approvers read releases, add a sign-off and move a release on, and the clinical ones decide on terms: unlike with SQLite,
+    nothing else.
     """
 
     def of(*names: str) -> str:
@@ -163,7 +168,7 @@ def grants(roles: Roles, tables: Iterable[str], schema: str = "public") -> list[
             lines += [
                 f"GRANT USAGE ON SCHEMA {schema} TO {name};",
                 f"GRANT SELECT ON {listed} TO {name};",
-                f"GRANT INSERT ON {of(*(table for table in tables if table != 'alembic_version'))} TO {name};",
+                f"GRANT INSERT ON {of(*(table for table in tables if table not in NOT_THE_OPERATORS))} TO {name};",
                 f"GRANT UPDATE ON {of('releases', 'submissions')} TO {name};",
                 f"GRANT DELETE ON {of('checks')} TO {name};",  # made anew until the release is approved
                 f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {name};",
@@ -172,7 +177,7 @@ def grants(roles: Roles, tables: Iterable[str], schema: str = "public") -> list[
             lines += [f"GRANT USAGE ON SCHEMA {schema} TO {name};", f"GRANT SELECT ON {of(*READS_A_RELEASE)} TO {name};"]
             if right == "write":
                 lines += [
-                    f"GRANT INSERT ON {of('signoffs')} TO {name};",
+                    f"GRANT INSERT ON {of('signoffs', *(('term_reviews',) if role is Role.CLINICAL else ()))} TO {name};",
                     f"GRANT UPDATE (state) ON {of('releases')} TO {name};",
                 ]
     return lines

@@ -15,7 +15,6 @@ from flows.logs import Event, log
 from flows.pool import Pool
 from flows.scrubbing import scrubbed_records
 from flows.terms import decisions_so_far, looks_for_terms, release_terms, require_reviewed
-from flows.terms import decisions_so_far, looks_for_terms, release_terms, require_reviewed
 from publish.cells import ReleaseCells
 from publish.checks import run_checks
 from publish.path import State, has_reached
@@ -188,7 +187,6 @@ def approve_release(pool: Pool, quarter: Quarter, key_file: Path, shown: SignedC
         text = staff_text(pool, quarter)
         text.require(ReleaseCells(measured))  # the checks saw it as it was then
         require_reviewed(pool, measured.plan)
-        require_reviewed(pool, measured.plan)
         if shown is not None and shown != SignedContent.of(measured, text.digest):
             raise NotApprovedError("What would be signed has changed since it was shown.", "Look at it again.")
         signed = sign_off(measured, pool.people, person.id, private_key, datetime.now(UTC), existing, text.digest)
@@ -220,9 +218,6 @@ def publish_release(pool: Pool, quarter: Quarter) -> Release:
     code_version = package_version("incident-commons")
     if looks_for_terms(measured.plan):
         _write_for_members(pool, measured, signoffs, code_version, text.digest)
-    code_version = package_version("incident-commons")
-    if looks_for_terms(measured.plan):
-        _write_for_members(pool, measured, signoffs, code_version, text.digest)
     release = write_release(
         measured,
         checks,
@@ -237,25 +232,6 @@ def publish_release(pool: Pool, quarter: Quarter) -> Release:
     mark_published(pool.engine, quarter, measured.version)
     log(pool, Event.PUBLISHED, quarter=str(quarter))
     return release
-
-
-def _write_for_members(
-    pool: Pool, measured: MeasuredRelease, signoffs: tuple[SignOff, ...], code_version: str, text_digest: str
-) -> None:
-    from publish.members import write_members
-
-    terms = release_terms(pool, measured.plan)
-    write_members(
-        measured,
-        terms.for_members,
-        terms.salt,
-        signoffs,
-        pool.people,
-        pool.members,
-        signing_key=pool.secret(MEMBERS_KEY),
-        code_version=code_version,
-        text_digest=text_digest,
-    )
 
 
 def _write_for_members(

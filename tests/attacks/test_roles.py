@@ -37,7 +37,7 @@ NUMBERS = {
 }  # fmt: skip
 GROUPS = {
     "in-alder": 61101, "in-birch": 61102, "drop-alder": 61103, "drop-birch": 61104, "state": 61105, "review": 61106, "config": 61107,
-    "brief": 61109,
+    "brief": 61109, "members": 61110,
 }  # fmt: skip
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="separate accounts need root")
@@ -197,7 +197,7 @@ def differences(pool: Protected) -> list[str]:
 @needs_root
 def test_every_role_can_do_what_is_declared_and_nothing_else(pool: Protected) -> None:
     assert differences(pool) == []
-    assert len(pool.places()) * len(NUMBERS) == 17 * 8
+    assert len(pool.places()) * len(NUMBERS) == 19 * 8
 
 
 PLANTED = [
@@ -207,6 +207,7 @@ PLANTED = [
     ("state", 0o750, ("privacy: state/: add",)),
     ("config", 0o2770, ("operator: config/: replace",)),
     ("releases", 0o700, ("researcher: releases/: list",)),
+    ("members", 0o2755, ("researcher: members/: list", "alder: members/: read")),
     ("drops/alder/in", 0o2750, ("operator: in/alder: delete",)),
     ("drops/alder/out", 0o2770, ("alder: out/alder: add",)),
 ]
@@ -488,25 +489,27 @@ LEDGER_DEEDS = (
     "update plans set version = 9", "delete from plans", "drop table ledger", "drop trigger append_only on ledger",
     "alter table ledger disable trigger all", "drop function append_only cascade", "update alembic_version set version_num = ''",
 )  # fmt: skip
+REVIEW_DEEDS = ("update term_reviews set decision = 'public'", "delete from term_reviews", "truncate term_reviews")
 
 
 def test_the_grants_hold_on_a_real_server(postgres: "Server", granted: str) -> None:
+    decides = "insert into term_reviews values ({0}, 'p', 'user', 't', '', 'reject', 'carl', 'now', 's')"
     signs = "insert into signoffs values ('2026Q1', 1, '{0}', '{0}', 'now', 's')"
     moves = "update releases set state = 'approved'"
     may = {
         "operator": ["select * from submissions", "insert into checks values ('2026Q1', 1, 'a', 1, true, true, '')", moves,
                      "delete from checks", "select * from ledger", "insert into intake_audit (at, digest, company, decision, counts) values (now(), '', '', '', '{}')"],
-        "privacy": [f"select * from {name}" for name in ("plans", "ledger", "answers", "releases", "checks", "signoffs")] + [signs.format("privacy"), moves],
-        "clinical": [signs.format("clinical"), moves, "select * from answers"],
+        "privacy": [f"select * from {name}" for name in ("plans", "ledger", "answers", "releases", "checks", "signoffs", "term_reviews")] + [signs.format("privacy"), moves],
+        "clinical": [signs.format("clinical"), moves, "select * from answers", "select * from term_reviews", decides.format(1)],
     }  # fmt: skip
     may_not = {
-        "operator": [*LEDGER_DEEDS, "truncate signoffs", "create table more (a int)", "update signoffs set signature = ''", "delete from purges"],
-        "privacy": [*LEDGER_DEEDS, "select * from submissions", "select * from intake_audit", "select * from purges", "insert into ledger select * from ledger",
+        "operator": [*LEDGER_DEEDS, *REVIEW_DEEDS, decides.format(2), "truncate signoffs", "create table more (a int)", "update signoffs set signature = ''", "delete from purges"],
+        "privacy": [*LEDGER_DEEDS, *REVIEW_DEEDS, "select * from submissions", "select * from intake_audit", "select * from purges", "insert into ledger select * from ledger",
                     "insert into plans select * from plans", "insert into answers select * from answers", "delete from signoffs", "update signoffs set signature = ''",
                     "update releases set tables_digest = ''", "create table other (a int)", "insert into checks select * from checks", "delete from releases"],
-        **{role: ["select * from releases", "select * from submissions", signs.format(role), moves] for role in ("company", "reviewer", "researcher")},
+        **{role: ["select * from releases", "select * from term_reviews", "select * from submissions", signs.format(role), moves] for role in ("company", "reviewer", "researcher")},
     }  # fmt: skip
-    may_not["clinical"] = may_not["privacy"]
+    may_not["clinical"], may_not["privacy"] = may_not["privacy"], [*may_not["privacy"], decides.format(3)]
     for role, statements in may.items():
         for statement in statements:
             assert tried(postgres, granted, f"commons-{role}", statement) == "", (role, statement)

@@ -196,12 +196,12 @@ def test_a_password_is_taken_from_the_environment_only(root: Path, monkeypatch: 
     assert "canary" not in repr(state_url(root, ""))
 
 
-def test_the_tables_that_the_database_keeps_append_only_are_those_of_the_ledger(state: URL) -> None:
+def test_the_tables_that_the_database_keeps_append_only_are_those_of_the_ledger_and_decisions_on_terms(state: URL) -> None:
     engine = open_state(state)
     question = {
         "sqlite": "select distinct tbl_name from sqlite_master where type = 'trigger'",
         "postgresql": "select distinct tgrelid::regclass::text from pg_trigger where not tgisinternal",
     }[engine.dialect.name]
     with engine.connect() as connection:
-        assert sorted(connection.execute(text(question)).scalars()) == sorted(APPEND_ONLY)
+        assert sorted(connection.execute(text(question)).scalars()) == sorted((*APPEND_ONLY, "term_reviews"))
     engine.dispose()

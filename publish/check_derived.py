@@ -116,7 +116,8 @@ def check_derived_names(inspection: Inspection) -> Outcome:
                 wrong += 1
                 continue
             reading = inspection.cells.read(cell)
-            wrong += not reading.published and (row["status"] != reading.status or _holds_number(inspection, table, row))
+            told = row["direction"] is not None or _holds_number(inspection, table, row)
+            wrong += not reading.published and (told or row["status"] != reading.status)
         elif table == EFFECTS:
             wrong += (row["outcome_kind"], row["window"], row["outcome"]) not in outcomes
             if _holds_number(inspection, table, row):
@@ -159,6 +160,8 @@ def check_derived_statuses(inspection: Inspection) -> Outcome:
             continue
         wrong += any(row[name] is None for name in _FIXED[table])
         wrong += any(_torn(row, names) for names in (_RATIO, _GROWTH, _OTHERS))
+        if table == PATTERNS:
+            wrong += (row["ratio"] is None) != (row["status"] == Status.TOO_NOISY)
         if table == TERMS:
             wrong += row["growth"] is not None and row["first_seen"] == row["quarter"]
         if table == EFFECTS:
@@ -193,7 +196,7 @@ def check_derived_numbers(inspection: Inspection) -> Outcome:
         wrong += sum(
             not 0 <= numbers[name] <= 1 for name in ("q_value", "rate_before", "rate_after", *_OTHERS) if name in numbers
         )
-        wrong += numbers.get("detectable_ratio", 2.0) <= 1 or not -1 <= numbers.get("effect", 0.0) <= 1
+        wrong += numbers.get("detectable_ratio", 2.0) <= 1
         if "q_value" in numbers:
             wrong += _contradicts(row, rate)
     return wrong == 0, "All numbers are finite and agree with each other." if not wrong else f"{wrong} numbers break a rule."
@@ -208,8 +211,8 @@ def _contradicts(row: Row, rate: float) -> bool:
 
 
 def check_newcomers(inspection: Inspection) -> Outcome:
-    """With 1 to K - 1 companies that came new, nothing is compared with earlier quarters: a difference would tell of them alone."""
+    """With 1 to K - 1 companies that came new no number compares with earlier quarters: it would tell of them alone."""
     newcomers, minimum = inspection.plan.newcomers, inspection.privacy.companies.minimum
     told = sum(_holds_number(inspection, PATTERNS, row) for _, row in inspection.cells.rows(PATTERNS))
     few = 0 < newcomers < minimum
-    return not (few and told), f"{newcomers} companies came new; {told} cells are compared with earlier quarters."
+    return not (few and told), f"{newcomers} companies came new; {told} cells have numbers that compare with earlier quarters."

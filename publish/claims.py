@@ -16,9 +16,9 @@ from schemas.errors import CheckFailedError
 from schemas.keys import KEYS
 from schemas.tables import TABLES, Status
 
-MeasuredColumn = Literal["rate", "estimate", "ratio", "growth", "effect"]
+MeasuredColumn = Literal["rate", "estimate", "ratio", "growth", "effect", "direction"]
 UNCHANGED: Mapping[MeasuredColumn, float] = {"ratio": 1.0, "growth": 1.0, "effect": 0.0}
-"""Numbers that tell a change, each with the value that it has where nothing changed."""
+"""Numbers that tell a change, each with the value that it has where nothing changed. `direction` tells one without a number."""
 
 
 class Kind(StrEnum):
@@ -265,7 +265,7 @@ class ClaimChecker:
             return key is None
         quantity = claim.quantities.get(name)
         if quantity is None or key is None:
-            return quantity is not None
+            return quantity is not None and quantity.column != "direction"
         if quantity.cell.table in DERIVED:
             return not self.cells.has(quantity.cell) or shows(self.cells.row(quantity.cell), key)
         return key in KEYS and key in dict(quantity.cell.keys)
@@ -277,7 +277,10 @@ class ClaimChecker:
                 found.append("a cell is not one that the plan publishes")
                 continue
             reading = self.cells.read(quantity.cell)
-            if reading.status != Status.OK:
+            if quantity.column == "direction":
+                if reading.direction not in _CALLED.values():
+                    found.append("a row is not called")
+            elif reading.status != Status.OK:
                 found.append(f"a cell has the status {reading.status}")
             elif not _stands(reading, quantity.column):
                 found.append("a cell has no such number")
@@ -312,10 +315,12 @@ class ClaimChecker:
 
         Shares are called by the test that the plan registered; other changes stand over the family of their table.
         """
-        if quantity.column not in UNCHANGED:
+        if quantity.column not in (*UNCHANGED, "direction"):
             return ["it asserts a change of a number that tells none"]
-        if quantity.column == "ratio" and self.cells.read(quantity.cell).direction != _CALLED[direction]:
+        if quantity.column in ("ratio", "direction") and self.cells.read(quantity.cell).direction != _CALLED[direction]:
             return ["a row is not called that way at the registered rate of false discoveries"]
+        if quantity.column == "direction":
+            return []
         ends, still = self.widened(quantity), UNCHANGED[quantity.column]
         holds = ends.low > still if direction is Direction.HIGHER else ends.high < still
         return [] if holds else ["the interval of a change holds none, or lies the other way"]

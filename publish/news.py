@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import log
+from math import inf, log
 
 from publish.cells import Cell, ReleaseCells
 from publish.charts import POINTS, RATIO, Point, Scale, interval_chart
@@ -57,8 +57,8 @@ def news(cells: ReleaseCells, table: str) -> News | None:
     statuses = Counter(row["status"] for row in rows)
     known = sorted((row for row in rows if detectable and row[detectable] is not None), key=lambda row: float(row[detectable]))
     return News(
-        # A cell whose earlier share cannot be told from 0 was compared too, though it has no ratio.
-        sum(row["q_value" if table == PATTERNS else change] is not None for row in rows),
+        # A cell is compared, too, where no ratio is told of it.
+        sum(row["direction" if table == PATTERNS else change] is not None for row in rows),
         sum(row.get("direction") in CALLED for row in rows),
         sum(row.get("first_seen") == row["quarter"] and row["status"] == Status.OK for row in rows),
         statuses[Status.NOT_COMPARABLE],
@@ -70,14 +70,19 @@ def news(cells: ReleaseCells, table: str) -> News | None:
 def news_candidates(cells: ReleaseCells) -> Iterator[tuple[str, Claim, float]]:
     """What could be claimed of rows that tell a change or a new term: topic, claim, and how large it is."""
     for cell, row in cells.rows(PATTERNS):
-        if row["direction"] in CALLED and row["ratio"] is not None and row["ratio"] > 0:
+        if row["direction"] in CALLED:
             direction = CALLED[row["direction"]]
             of = " ({a.outcome_kind}, {a.window})" if row["outcome_kind"] != ALL else ""
-            text = (
-                f"“{{a.of_table}}”{of}: the share of {{a.codes}} {_MOVED[direction]}, to {{a}} times what it was over "
-                "{a.quarters_before} earlier quarters (q = {a.q_value})."
-            )
-            yield row["direction"], _moved(cell, "ratio", text, direction), abs(log(row["ratio"]))
+            text = f"“{{a.of_table}}”{of}: the share of {{a.codes}} {_MOVED[direction]}"
+            if row["ratio"]:
+                text += ", to {a} times what it was over {a.quarters_before} earlier quarters (q = {a.q_value})."
+                yield row["direction"], _moved(cell, "ratio", text, direction), abs(log(row["ratio"]))
+            elif row["q_value"] is not None:
+                text += " from a share that could not be told from none (q = {a.q_value})."
+                yield row["direction"], _moved(cell, "direction", text, direction), inf
+            else:
+                text += " in the companies that were there before."
+                yield row["direction"], _moved(cell, "direction", text, direction), 0.0
     for cell, row in cells.rows(TERMS):
         if row["status"] == Status.OK and row["first_seen"] == row["quarter"]:
             text = "“{a.term}” is new in {a.speaker}: {a} users-equivalent."

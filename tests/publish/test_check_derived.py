@@ -77,7 +77,9 @@ BREAKS: list[tuple[str, str, Row, Row]] = [
     (EFFECTS, "derived_statuses", {"design": DIFFERENCE, "status": Status.OK}, {"others_before": None}),
     (EFFECTS, "derived_statuses", {"design": RANDOMISED, "status": Status.OK}, {"others_before": 0.1, "others_after": 0.1}),
     (EFFECTS, "derived_statuses", {"status": Status.NOT_COMPARABLE}, {"effect": 0.1}),
-    (EFFECTS, "derived_numbers", {"status": Status.OK}, {"effect": 1.5, "ci_high": 1.6}),
+    (EFFECTS, "derived_numbers", {"status": Status.OK}, {"effect": 0.5}),
+    (PATTERNS, "derived_statuses", {"status": Status.NOT_COMPARABLE}, {"direction": GROWING}),
+    (PATTERNS, "derived_statuses", {"status": Status.OK}, {"ratio": None, "ratio_ci_low": None, "ratio_ci_high": None}),
     (EFFECTS, "derived_numbers", {"status": Status.OK}, {"detectable": 0.0}),
 ]
 
@@ -117,6 +119,18 @@ def test_terms_have_a_form(text: str) -> None:
 )
 def test_what_is_no_term_is_refused(text: object) -> None:
     assert not is_term(text)
+
+
+def _directions_alone(rows: list[Row]) -> None:
+    for row in rows:
+        if row["direction"] is not None:
+            row.update({name: None for name, value in row.items() if isinstance(value, float)}, status=Status.TOO_FEW_COMPANIES)
+
+
+def test_where_companies_came_new_the_direction_alone_is_told(compared: MeasuredRelease) -> None:
+    alone = change_rows(compared, PATTERNS, _directions_alone)
+    assert _failed(alone) == {"derived_statuses"}
+    assert not _failed(replace(alone, plan=compared.plan.model_copy(update={"newcomers": 1})))
 
 
 def test_details_repeat_no_value(compared: MeasuredRelease) -> None:

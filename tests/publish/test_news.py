@@ -1,6 +1,7 @@
 """What the brief says is new: only what rows of the derived tables bear, in words that fit how it was compared."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,6 +72,26 @@ def test_what_followed_changes_is_labelled_and_only_chance_speaks_of_causes(html
     assert "set against companies without the change" in sentences["association"] and " made " not in sentences["association"]
     assert "Before and after alone:" not in part  # its interval holds no change
     assert "told from none four times in five" in html and "Only sentences marked randomised" in html
+
+
+def test_directions_are_told_without_a_number(compared: MeasuredRelease) -> None:
+    def alone(rows: list[Row]) -> None:
+        for row in rows:
+            if row["direction"] is not None:
+                row.update(
+                    {name: None for name, value in row.items() if isinstance(value, float)}, status=Status.TOO_FEW_COMPANIES
+                )
+
+    plan = compared.plan.model_copy(update={"newcomers": 1})
+    html = render_brief(replace(change_rows(compared, PATTERNS, alone), plan=plan), (), (), charts=False).html
+    assert "grew in the companies that were there before." in html and "company came new" in html
+
+    def unknown(rows: list[Row]) -> None:
+        row = next(row for row in rows if row["direction"] == GROWING)
+        row.update(ratio=None, ratio_ci_low=None, ratio_ci_high=None, detectable_ratio=None, status=Status.TOO_NOISY)
+
+    html = render_brief(change_rows(compared, PATTERNS, unknown), (), (), charts=False).html
+    assert html.count("grew from a share that could not be told from none (q = 0.02).") >= 1
 
 
 def test_nothing_to_compare_says_so() -> None:

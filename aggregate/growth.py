@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +18,10 @@ import numpy.typing as npt
 from aggregate.intervals import Interval, z_value
 
 Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 _ROUNDS = 20
-_STRAYS = 2.0  # deviations from which on a cell has no say in the volume
-_SAFE = 1.0  # standard errors by which the dispersion is taken too large
+_STRAYS = 4.0  # deviations from which on a cell has no voice in what the volume is
+_SAFE = 1.5  # standard errors by which the dispersion is taken too large
 _POWER_Z = 0.8416212335729143  # of the smallest detectable change: it is seen four times in five
 
 
@@ -68,9 +68,7 @@ def growth(histories: Sequence[NoisyHistory], rate: float, confidence: float) ->
         For each marginal an entry a cell.
     """
     models = [_Model(h, unrest) for h, unrest in zip(histories, dispersions(histories), strict=True)]
-    tails = [model.p_values() for model in models]
-    p_values = np.concatenate([side for tail in tails for side in tail]) if tails else np.empty(0)
-    q_values = adjusted(p_values)
+    q_values = _q_values(models)
     edge = rate * max(int((q_values <= rate).sum()), 1) / max(len(q_values), 1)
     z, z_edge = z_value(confidence), z_value(1 - 2 * edge)
     found, start = [], 0
@@ -80,6 +78,23 @@ def growth(histories: Sequence[NoisyHistory], rate: float, confidence: float) ->
         found.append(list(model.told(up, down, z, z_edge)))
         start += 2 * cells
     return found
+
+
+def called(histories: Sequence[NoisyHistory], rate: float) -> list[npt.NDArray[np.int64]]:
+    """Of each marginal, what is called of each cell at a rate of false discoveries: +1, -1, or 0 for nothing."""
+    models = [_Model(h, unrest) for h, unrest in zip(histories, dispersions(histories), strict=True)]
+    below, found = _q_values(models) <= rate, []
+    for model in models:
+        cells = len(model.history.now)
+        up, down, below = below[:cells], below[cells : 2 * cells], below[2 * cells :]
+        found.append(up.astype(np.int64) - down)
+    return found
+
+
+def _q_values(models: "Sequence[_Model]") -> Floats:
+    """Of each marginal in turn: its cells' for growing, then for receding."""
+    sides = [side for model in models for side in model.p_values()]
+    return adjusted(np.concatenate(sides) if sides else np.empty(0))
 
 
 def adjusted(p_values: Floats) -> Floats:
@@ -94,52 +109,51 @@ def adjusted(p_values: Floats) -> Floats:
 def dispersions(histories: Sequence[NoisyHistory]) -> list[float]:
     """Squared coefficient of variation beyond sampling of each marginal's cells, from its earlier quarters, on the safe side.
 
-    Marginals differ, and most tell little: each one's own estimate is drawn to that of all (DerSimonian and Laird 1986).
+    Marginals differ, and most tell little: each one's own estimate is drawn to that of all (DerSimonian and Laird 1986), as far
+    as they differ by no more than chance. What an estimate weighs does not hang by itself: small ones would weigh most.
     """
-    told = [_own_dispersion(history) for history in histories]
-    known = np.array([weight for _, weight in told])
-    own = np.array([value for value, _ in told])
-    if known.sum() <= 0:
-        return [0.0] * len(histories)
-    whole = float((known * own).sum() / known.sum())
+    if not histories:
+        return []
+    whole = 0.0
+    for _ in range(_ROUNDS):
+        told = [_own_dispersion(history, whole) for history in histories]
+        own, known = (np.array(each) for each in zip(*told, strict=True))
+        if known.sum() <= 0:
+            return [0.0] * len(histories)
+        last, whole = whole, max(float((known * own).sum() / known.sum()), 0.0)
+        if abs(whole - last) <= 1e-6 * whole:
+            break
     excess = float((known * (own - whole) ** 2).sum()) - (len(own) - 1)
     scale = float(known.sum() - (known**2).sum() / known.sum())
     between = max(excess / scale, 0.0) if scale > 0 else 0.0
-    # The middle's own error is that of the mean of marginals that differ by `between`.
-    spread = np.divide(1.0, known, out=np.full_like(known, np.inf), where=known > 0)
-    middle_weights = 1 / (spread + between) if between > 0 else known
-    middle = float((middle_weights * own).sum() / middle_weights.sum())
-    pulled = (
-        np.divide(between, spread + between, out=np.zeros_like(known), where=np.isfinite(spread)) if between > 0 else 0 * known
-    )
-    value = pulled * own + (1 - pulled) * middle
-    error = np.where(pulled > 0, pulled * np.where(known > 0, spread, 0.0), 0.0) + (1 - pulled) ** 2 / middle_weights.sum()
-    return [float(v) for v in np.maximum(value, 0.0) + _SAFE * np.sqrt(error)]
+    weights = known / (1 + between * known)
+    middle = float((weights * own).sum() / weights.sum())
+    pulled = between * known / (1 + between * known)  # how far an estimate counts for itself
+    error = np.where(known > 0, pulled**2 / np.maximum(known, 1e-300), 0.0) + (1 - pulled) ** 2 * (between + 1 / weights.sum())
+    return [float(v) for v in np.maximum(pulled * own + (1 - pulled) * middle, 0.0) + _SAFE * np.sqrt(error)]
 
 
-def _own_dispersion(history: NoisyHistory) -> tuple[float, float]:
+def _own_dispersion(history: NoisyHistory, assumed: float) -> tuple[float, float]:
     """What one marginal's earlier quarters tell of its dispersion, unbiased, and how well it is known (1 / variance)."""
     earlier, noise, sampling = history.earlier, history.noise[:-1, None] ** 2, history.sampling[:-1, None]
     volumes = earlier.sum(axis=1)
-    if not (volumes > 0).all():
-        return 0.0, 0.0
-    found, known = 0.0, 0.0
-    shares = np.asarray(earlier.sum(axis=0) / volumes.sum())
-    for _ in range(_ROUNDS):
-        mean = np.maximum(np.outer(volumes, shares), 0.0)
-        variance = sampling * mean + max(found, 0.0) * mean**2 + noise
+    parts = volumes / volumes.sum()
+    shares = np.maximum(earlier.sum(axis=0) / volumes.sum(), 0.0)
+    for _ in range(3):
+        mean = np.outer(volumes, shares)
+        variance = sampling * mean + assumed * mean**2 + noise
         say = shares**2 / variance
-        leverage = (1 - volumes / volumes.sum())[:, None] * np.maximum(1 - say / say.sum(axis=1, keepdims=True), 1e-9)
         volumes = (shares * earlier / variance).sum(axis=1) / say.sum(axis=1)
-        residuals = earlier - np.outer(volumes, shares)
-        weights = leverage * mean**4 / (2 * variance**2 + _fourth(mean, max(found, 0.0)))
-        excess = residuals**2 / leverage - noise - sampling * mean
-        scaled = np.divide(excess, mean**2, out=np.zeros_like(excess), where=mean > 0)
-        known = float(weights.sum())
-        if known <= 0:
-            return 0.0, 0.0
-        found = float((weights * scaled).sum()) / known
-    return found, known
+    leverage = (1 - parts)[:, None] * np.maximum(1 - say / say.sum(axis=1, keepdims=True), 0.0)
+    residuals = earlier - np.outer(volumes, shares)
+    # Residuals of one cell add up to 0 over the quarters: each tells less by that.
+    precision = leverage * mean**4 / (2 * variance**2 + _fourth(mean, assumed))
+    told = (leverage > 1e-9) & (mean > 0)
+    known = float(precision[told].sum())
+    if known <= 0:
+        return 0.0, 0.0
+    excess = (residuals[told] ** 2 / leverage[told] - (variance - assumed * mean**2)[told]) / mean[told] ** 2
+    return float((precision[told] * excess).sum()) / known, known
 
 
 def _fourth(mean: Floats, dispersion: float) -> Floats:
@@ -171,27 +185,29 @@ class _Model:
         return np.asarray(self.history.earlier.sum(axis=0) / self.before)
 
     @cached_property
-    def _voted(self) -> tuple[float, Flags]:
-        """The present volume, told by those cells that keep to it, and which do: a few that grow do not make the others shrink."""
-        now, shares = self.history.now, self.shares
-        volume, keeping = float(now.sum()), np.ones(len(now), dtype=bool)
-        asked = shares > 0
-        for turn in range(_ROUNDS):
-            variance = self._spread(np.maximum(shares * volume, 0.0), volume)
-            say = np.where(asked, shares**2 / variance, 0.0)
-            if turn == 0:  # from where half of the say is on each side
-                ratios = np.divide(now, shares, out=np.zeros_like(now), where=asked)
-                order = np.argsort(ratios)
-                volume = float(ratios[order][np.searchsorted(np.cumsum(say[order]), say.sum() / 2)])
-                continue
-            keeping = asked & (np.abs(now - shares * volume) <= _STRAYS * np.sqrt(variance))
-            if not keeping.any():
+    def _voted(self) -> tuple[float, Floats]:
+        """The present volume as most cells tell it, and how much each one's voice counts: who strays far has none.
+
+        So a few cells that grow do not make all others shrink. Votes are normal scores, so that skewed counts do not pull it.
+        """
+        now, shares = self.history.now, np.maximum(self.shares, 0.0)
+        ratios = np.divide(now, shares, out=np.zeros_like(now), where=shares > 0)
+        _, own, _ = self._without_change(max(float(now.sum()), 1.0))
+        order = np.argsort(ratios)
+        halves = np.cumsum((shares / np.sqrt(own))[order])  # by roots: one large cell that grows outvotes no other
+        volume, voice = max(float(ratios[order][np.searchsorted(halves, halves[-1] / 2)]), 1e-9), np.ones(len(now))
+        for _ in range(_ROUNDS):
+            mean, own, third = self._without_change(volume)
+            score = _normal(*tails((now - self.shares * volume) / np.sqrt(own), third / own**1.5))
+            voice = np.maximum(1 - (score / _STRAYS) ** 2, 0.0) ** 2
+            slope = mean / volume / np.sqrt(own)
+            if (voice * slope**2).sum() <= 0:
                 break
-            told = float((say * np.divide(now, shares, out=np.zeros_like(now), where=asked))[keeping].sum() / say[keeping].sum())
-            if abs(told - volume) <= 1e-9 * abs(volume):
+            step = float((voice * slope * score).sum() / (voice * slope**2).sum())
+            volume = max(volume + step, volume / 2)
+            if abs(step) <= 1e-6 * volume:
                 break
-            volume = told
-        return max(volume, 1e-9), keeping
+        return volume, voice
 
     @property
     def volume(self) -> float:
@@ -209,26 +225,23 @@ class _Model:
     def _earlier_means(self, shares: Floats) -> Floats:
         return np.asarray(np.maximum(np.outer(self.volumes, shares), 0.0))
 
-    def _spread(self, mean: Floats, volume: float) -> Floats:
-        """Variance of a present count less what earlier quarters tell to expect, each cell by itself."""
-        noise, sampling = self.history.noise**2, self.history.sampling
-        earlier = self._variance(self._earlier_means(mean / volume), sampling[:-1, None]) + noise[:-1, None]
-        return np.asarray(self._variance(mean, sampling[-1]) + noise[-1] + (volume / self.before) ** 2 * earlier.sum(axis=0))
+    def _without_change(self, volume: float) -> tuple[Floats, Floats, Floats]:
+        """Expectation from all quarters pooled, at which a score test looks, and the second and third moment of what strays from it."""
+        weight, noise, sampling = volume / self.before, self.history.noise**2, self.history.sampling
+        pooled = np.maximum((self.history.earlier.sum(axis=0) + self.history.now) / (self.before + volume), 0.0)
+        mean, earlier = pooled * volume, self._earlier_means(pooled)
+        variance = self._variance(mean, sampling[-1]) + noise[-1]
+        variance = variance + weight**2 * (self._variance(earlier, sampling[:-1, None]) + noise[:-1, None]).sum(axis=0)
+        third = self._third(mean, sampling[-1]) - weight**3 * self._third(earlier, sampling[:-1, None]).sum(axis=0)
+        return mean, variance, third
 
     def p_values(self) -> tuple[Floats, Floats]:
         """One-sided, of growth and of shrinking."""
-        volume, keeping = self._voted
-        weight = volume / self.before
-        pooled = np.maximum((self.history.earlier.sum(axis=0) + self.history.now) / (self.before + volume), 0.0)
-        mean, sampling = pooled * volume, self.history.sampling
-        own = self._spread(mean, volume)
-        say = pooled**2 / own
-        of_volume = pooled**2 / max(float(say[keeping].sum()), 1e-300)
-        variance = np.where(keeping, np.maximum(own - of_volume, 1e-9 * own), own + of_volume)
-        third = self._third(mean, sampling[-1])
-        third = third - weight**3 * self._third(self._earlier_means(pooled), sampling[:-1, None]).sum(axis=0)
-        score = (self.history.now - self.shares * volume) / np.sqrt(variance)
-        return tails(score, third / variance**1.5)
+        volume, voice = self._voted
+        mean, own, third = self._without_change(volume)
+        of_volume = mean**2 / max(float((voice * mean**2 / own).sum()), 1e-300)
+        variance = np.maximum(own + (1 - 2 * voice) * of_volume, own / 100)
+        return tails((self.history.now - self.shares * volume) / np.sqrt(variance), third / variance**1.5)
 
     def told(self, up: Floats, down: Floats, z: float, z_edge: float) -> Iterator[CellGrowth]:
         """What is told of each cell, given its q-values."""
@@ -306,3 +319,12 @@ def tails(score: Floats, skewness: Floats) -> tuple[Floats, Floats]:
     lower = np.clip(_erfc(-root / math.sqrt(2)) / 2 - density * lift, 0.0, 1.0)
     upper, lower = np.where(x <= -1, 1.0, upper), np.where(x <= -1, 0.0, lower)
     return np.where(sign > 0, upper, lower), np.where(sign > 0, lower, upper)
+
+
+_quantile = np.vectorize(NormalDist().inv_cdf, otypes=[float])
+
+
+def _normal(upper: Floats, lower: Floats) -> Floats:
+    """The normal score that has these tails."""
+    least = np.clip(np.minimum(upper, lower), 1e-300, 0.5)
+    return np.asarray(np.where(upper < lower, -1.0, 1.0) * _quantile(least))

@@ -4,13 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+from filled_pool import QUARTER, key
 
 from cli.main import run
 from flows.changes import load_changes
 from flows.pool import Pool, packaged_config
+from flows.release_steps import make_plan, measure_release
 from flows.roles import Role, load_roles, places
 from intake.registry import Company, CompanyKey, Registry
-from schemas.errors import ExitCode, UsageError
+from schemas.errors import BudgetRefusedError, ExitCode, UsageError
 from schemas.signing import encode_key, new_private_key, public_key
 
 ENTRY = '[[change]]\ncompany = "alder"\nchange_class = "classifier"\nat = 2026-02-10\n'
@@ -104,6 +106,27 @@ def test_the_check_counts_and_names_nobody(
     monkeypatch.setattr("intake.catalogue.Catalogue.contributors", lambda *_: names[1:])  # one of three sent nothing
     assert run(["changes", "check", "2026Q1", "--root", str(root)]) == ExitCode.DONE
     assert "yes" not in capsys.readouterr().out
+
+
+def test_a_plan_commits_to_the_registry_and_its_release_tells_what_followed(pool: Pool) -> None:
+    """What is registered or taken away after the plan refuses the measurement, before anything is spent."""
+    path = pool.root / "changes" / "changes.toml"
+    path.parent.mkdir()
+    text = "".join(ENTRY.replace("alder", name) for name in pool.catalogue.contributors(QUARTER))
+    path.write_text(text)
+    plan = make_plan(Pool(pool.root), QUARTER, key(pool, "olga"))
+    assert plan.compared == ("classifier:changed_after", "classifier:changed_before")
+    assert not [name for name in pool.catalogue.contributors(QUARTER) if name in plan.model_dump_json()]
+    for other in (text + ENTRY.replace("classifier", "memory"), text.replace("2026-02-10", "2026-02-11")):
+        path.write_text(other)
+        with pytest.raises(BudgetRefusedError, match="committed"):
+            measure_release(Pool(pool.root), QUARTER)
+    assert pool.ledger.line(quarter=QUARTER).rho_spent == 0
+    path.write_text(text)
+    tables = {table.name: table.rows for table in measure_release(Pool(pool.root), QUARTER).tables}
+    statuses = {(row["change_class"], row["design"]): row["status"] for row in tables["change_effects"].to_pylist()}
+    assert statuses["classifier", "before_after"] == "too_few_companies"  # 200 users are too few to tell anything
+    assert statuses["classifier", "difference_in_differences"] == statuses["memory", "before_after"] == "not_comparable"
 
 
 def test_a_registry_where_approvers_can_read_it_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -202,7 +202,11 @@ def prepare(
         for query in _queries(table, plan, table.measure.scope(quarter, plan.release_plan), companies, panel)
     ]
     spent = sum((Fraction(query.l2) ** 2 / (2 * Fraction(query.scale) ** 2) for query in queries), Fraction(0))
-    if spent + sum(search.rho for search in searches) > Fraction(plan.rho):
+    shares = [table.measure.name for table in tables]
+    for search in searches:
+        spent += search.rho
+        shares += search.shares
+    if spent > sum((plan.rho_of(share) for share in shares), Fraction(0)) or len(set(shares)) < len(shares):
         raise BudgetRefusedError("The plan's noise scales go over its rho.")
     return PreparedDraw(tuple(queries), Fraction(plan.rho), Fraction(plan.threshold_delta), tuple(searches))
 

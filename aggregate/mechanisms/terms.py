@@ -98,6 +98,12 @@ class PreparedSearch:
         """Exact rho of all."""
         return sum((one.rho for one in self.rounds), Fraction(0)) + (self.tracked.rho if self.tracked else 0)
 
+    @property
+    def shares(self) -> list[str]:
+        """What the split calls that."""
+        search = self.terms.search
+        return [search.name, search.tracked] if self.tracked else [search.name]
+
     def draw(self, session: Session, domain: Any, metric: Any) -> Iterator[NoisyRound]:
         """Draws the rounds, one after the other; what one finds is left out of the next."""
         found: set[int] = set()

@@ -108,7 +108,8 @@ def test_parquet_is_sorted_documented_and_in_its_release(written: Release, measu
         for column in declared:
             told = schema.field(column.name).metadata or {}
             assert told[b"description"].decode() == column.description and told.get(b"unit", b"").decode() == column.unit
-        assert group.column(0).compression == "ZSTD" and group.column(0).is_stats_set and group.sorting_columns
+        assert group.column(0).compression == "ZSTD" and group.sorting_columns
+        assert group.column(0).is_stats_set or not group.num_rows  # a quarter may find no term
         told = schema.metadata or {}
         assert told[b"release"] == b"2026Q3/v1" and told[b"epsilon"] == b"0.89"
         names = key_columns(table.name, measured.plan.release_plan)

@@ -20,6 +20,7 @@ _SQL = re.compile(r"^```sql\n(.+?)^```$", re.M | re.S)
 _PICTURE = re.compile(r"^<!-- picture: (?P<columns>.+) -->\n!\[(?P<alt>.+)\]\((?P<path>.+)\)$", re.M)
 
 Row = Mapping[str, Any]
+_LEAST = 0.05  # where an interval of a ratio that reaches down to 0 ends on an axis of ratios
 
 
 @dataclass(frozen=True)
@@ -60,20 +61,21 @@ def picture(question: Question, rows: Sequence[Row]) -> str:
         }
         for row in rows
     ]
+    shares, ratios = names.get("axis", "share") == "share", names.get("axis") == "ratio"
+    if ratios:
+        for value in values:
+            value["low"] = max(value["low"], _LEAST) if value["low"] is not None else None
     order = list(dict.fromkeys(value["label"] for value in values))
     kinds = ["published", "too noisy to stand alone"]
     base = alt.Chart().encode(y=alt.Y("label:N", sort=order, title=None))
     present, missing = "datum.value !== null", "datum.value === null"
-    axis = alt.Axis(format="%", title=None, tickCount=5)
-    rule = (
-        base.transform_filter(present).mark_rule(color=ACCENT, strokeWidth=2.4).encode(x=alt.X("low:Q", axis=axis), x2="high:Q")
-    )
+    written, ticks = f"format(datum.value, '{'~%' if shares else ',~r'}')", [1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8]
+    axis = alt.Axis(labelExpr=written, title=None, **({"values": ticks} if ratios else {"tickCount": 5}))
+    scale = alt.Scale(type="log" if ratios else "linear")
+    low, at = alt.X("low:Q", axis=axis, scale=scale), alt.X("value:Q", axis=axis, scale=scale)
+    rule = base.transform_filter(present).mark_rule(color=ACCENT, strokeWidth=2.4).encode(x=low, x2="high:Q")
     fill = alt.Fill("shown:N", scale=alt.Scale(domain=kinds, range=[ACCENT, "#ffffff"]))
-    point = (
-        base.transform_filter(present)
-        .mark_point(size=16, stroke=ACCENT, opacity=1)
-        .encode(x=alt.X("value:Q", axis=axis), fill=fill)
-    )
+    point = base.transform_filter(present).mark_point(size=16, stroke=ACCENT, opacity=1).encode(x=at, fill=fill)
     gap = base.transform_filter(missing).mark_text(align="left", color=SOFT, fontSize=10).encode(x=alt.value(4), text="why:N")
     panels = list(dict.fromkeys(value["panel"] for value in values))
     labels = 7 * max(len(label) for label in order) + 10

@@ -23,7 +23,7 @@ AsOf = Annotated[str, Parameter(name="--as-of", help="A release: tables are what
 def query(sql: str, *, root: Root = DEFAULT_ROOT, as_of: AsOf = "", json: Json = False, csv: Csv = False) -> int:
     """Answer a question in SQL (DuckDB) over all published releases, with the macros that carry the noise.
 
-    Each table is a view of that name over the latest release of every quarter. docs/guides/questions.md has ten questions.
+    Each table is a view of that name over the latest release of every quarter. docs/guides/questions.md has thirteen questions.
 
     Examples: `commons query "from risk_profile limit 5" --root pool`,
     `commons query "from sum_of('risk_profile', imminence = 'imminent')" --csv`

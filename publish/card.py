@@ -29,6 +29,27 @@ def _measures(measured: MeasuredRelease) -> list[dict[str, Any]]:
     ]
 
 
+def _searches(measured: MeasuredRelease) -> list[dict[str, Any]]:
+    """The searches for terms, each with what follows the terms that it found."""
+    plan = measured.plan
+    searched = plan.searched()
+    return [
+        {
+            "name": search.name,
+            "speaker": search.speaker,
+            "most": search.most,
+            "rounds": search.rounds,
+            "rule": search.rule.value,
+            "minors": search.minors,
+            "tracked": search.tracked,
+            "rho": f"{float(plan.rho_of(search.name)):.3g}" if search in searched else "0",
+            "delta": f"{float(plan.threshold_delta_of(search)):.3g}" if search in searched else "0",
+            "tracked_rho": f"{float(plan.rho_of(search.tracked)):.3g}" if search in searched else "0",
+        }
+        for search in plan.release_plan.terms
+    ]
+
+
 def data_card(measured: MeasuredRelease, code_version: str, canary_recall: Mapping[str, float] | None = None) -> str:
     """The data card in Markdown.
 
@@ -61,6 +82,7 @@ def data_card(measured: MeasuredRelease, code_version: str, canary_recall: Mappi
         spend=measured.spend,
         tables=tables,
         measures=_measures(measured),
+        searches=_searches(measured),
         statuses=STATUS_MEANING,
         canary_recall=sorted((canary_recall or {}).items()),
         code_version=code_version,

@@ -100,7 +100,8 @@ def _responsible(measured: MeasuredRelease) -> dict[str, str | list[str]]:
             f"{day:%Y-%m-%d}" for day in (measured.quarter.start, measured.quarter.end - timedelta(days=1))
         ],
         "dataPreprocessingProtocol": "Each user's contribution was bounded; exact sums were added up over public keys; discrete Gaussian noise "
-        "was added to them. README.md lists each measure with its bound and its share of the budget.",
+        "was added to them. README.md lists each measure with its bound and its share of the budget. Growth of cells and effects of changes follow from "
+        "published numbers; terms were selected under the same guarantee.",
         "dataAnnotationProtocol": "Levels of ideation and behaviour are C-SSRS-informed and were inferred from text by classifiers or people at "
         "the companies. Nobody was assessed.",
         "dataBiases": "Only submitted conversations are counted: what companies select and in which languages differs from what happens. "
@@ -110,7 +111,8 @@ def _responsible(measured: MeasuredRelease) -> dict[str, str | list[str]]:
         "dataUseCases": "What was seen after which intervention, for whom, at which depth, and what changes over time. "
         "Not for ranking companies, and not for decisions about a person.",
         "dataSocialImpact": "Suicide and self-harm are spoken of. Safe-messaging practice applies to whatever is made of it.",
-        "personalSensitiveInformation": f"None. Differentially private for a {plan.privacy.unit.name}: epsilon {spend.epsilon:.4g} at delta "
+        "personalSensitiveInformation": "None. Words that many users wrote may stand in emerging_terms, each seen by a reviewer. "
+        f"Differentially private for a {plan.privacy.unit.name}: epsilon {spend.epsilon:.4g} at delta "
         f"{spend.delta:.4g} for this release.",
         "dataReleaseMaintenancePlan": "One release a quarter. A release is never edited: a later version supersedes it and says why.",
     }

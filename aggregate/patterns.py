@@ -59,10 +59,10 @@ def panels_of(plan: RegisteredPlan, earlier: Sequence[RegisteredPlan]) -> Mappin
     """The marginals, by measure, that are drawn once more without the companies that came new: where that serves a comparison."""
     if not plan.newcomers or not plan.privacy.shares.panel or not compared_with(plan, earlier):
         return {}
-    return {measure.name: tested_marginals(measure, plan) for measure in plan.measured() if tested_marginals(measure, plan)}
+    return {measure.name: marginals_tested(measure, plan) for measure in plan.measured() if marginals_tested(measure, plan)}
 
 
-def tested_marginals(measure: Measure, plan: RegisteredPlan) -> tuple[Names, ...]:
+def marginals_tested(measure: Measure, plan: RegisteredPlan) -> tuple[Names, ...]:
     """The marginals of a measure whose cells are tested: weeks are no cells of two quarters."""
     search = plan.release_plan.patterns
     if search is None or measure.name not in search.measures:
@@ -96,7 +96,7 @@ def emerging_patterns(
     found = [
         _Marginal.of(measure, marginal, plan, tables, compared, drawn.get((measure.name, marginal)))
         for measure in plan.release_plan.measures
-        for marginal in tested_marginals(measure, plan)
+        for marginal in marginals_tested(measure, plan)
     ]
     tested = [each for each in found if each.history is not None]
     grown = growth([each.history for each in tested if each.history], search.false_discovery_rate, plan.privacy.confidence)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from aggregate import growth as tested
 from aggregate.growth import Floats, NoisyHistory, adjusted, called
-from aggregate.patterns import tested_marginals
+from aggregate.patterns import marginals_tested
 from aggregate.planning import foresee
 from benchmarks.report import report, reported
 from flows.pool import packaged_config
@@ -214,7 +214,7 @@ def plan() -> dict[str, float]:
     registered = RegisteredPlan.model_construct(
         plan=asked.model_dump(mode="json", by_alias=True), parameters=privacy.model_dump(mode="json")
     )
-    wanted = {(m.name, marginal) for m in asked.measures for marginal in tested_marginals(m, registered)}
+    wanted = {(m.name, marginal) for m in asked.measures for marginal in marginals_tested(m, registered)}
     noise = sorted(each.noise for each in foreseen if (each.measure, each.marginal) in wanted)
     levels = {"least": noise[0], "median": noise[len(noise) // 2], "most": noise[-1]}
     found = {f"plan_noise_{name}": level for name, level in levels.items()}

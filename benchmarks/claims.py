@@ -14,10 +14,12 @@ from benchmarks.report import report
 from publish.brief import SECTIONS
 from publish.cells import Cell, ReleaseCells
 from publish.claim_syntax import written
-from publish.claims import Claim, ClaimChecker, Difference, Estimate, Kind, Quantity, Trend, estimate_of
+from publish.claims import Claim, ClaimChecker, Difference, Estimate, Kind, Moved, Quantity, Trend, estimate_of
 from publish.findings import StaffChecker, find, intervention_cells, intervention_measures, open_family, outcome_cell
+from publish.news import news_candidates
 from publish.staff_text import StaffText
 from publish.wording import Direction, HouseRules
+from schemas.derived_tables import BEFORE_AFTER, DIFFERENCE, GROWING, NO_CHANGE_SEEN, PATTERNS, RANDOMISED, TERMS
 from schemas.keys import KEYS, Scope
 from schemas.periods import Quarter
 from schemas.plan import Measure
@@ -90,10 +92,33 @@ def planted() -> Iterator[tuple[str, str, ReleaseCells]]:
     yield said("bands picked", replace(trend, asserts=(Trend((*assertion.names[:2], assertion.names[-1]), Direction.LOWER),)))
     yield said("bands turned round", replace(trend, asserts=(Trend(assertion.names[::-1], Direction.LOWER),)))
     yield said("flat curve", trend, flat)
+    yield from _planted_news()
     yield "outside a claim: number", "In 12 of them.", cells
     yield "outside a claim: comparison", "Replies were rarer.", cells
     yield "outside a claim: cause", "Asking reduces silence.", cells
     yield "outside a claim: address", "See https://example.org.", cells
+
+
+def _planted_news() -> Iterator[tuple[str, str, ReleaseCells]]:
+    """What must be refused of growth, terms and changes."""
+    cells = ReleaseCells(build_measured(quarters=4))
+    first = {topic: claim for topic, claim, _ in reversed(list(news_candidates(cells)))}
+    grown, effect, observed = first[GROWING], first[RANDOMISED], first[DIFFERENCE]
+    still = next(cell for cell, row in cells.rows(PATTERNS) if row["direction"] == NO_CHANGE_SEEN and row["ratio"])
+    known = next(cell for cell, row in cells.rows(TERMS) if row["growth"] is not None)
+    unsure = first[BEFORE_AFTER]
+    for name, claim in (
+        ("cell that is not called", replace(grown, quantities={"a": Quantity(still, "ratio")})),
+        ("called the other way", replace(grown, text=grown.text.replace("grew", "fell"), asserts=(Moved("a", Direction.LOWER),))),
+        ("growth without assertion", replace(grown, asserts=())),
+        ("known term called new", replace(first[TERMS], quantities={"a": Quantity(known, "estimate")})),
+        ("cause of what was observed", replace(observed, text="“{a.change_class}” reduced “{a.outcome}”: {a}.")),
+        ("observed, called randomised", replace(observed, kind=Kind.RANDOMISED)),
+        ("cause without assertion", replace(effect, text="“{a.change_class}” prevents “{a.outcome}”: {a}.", asserts=())),
+        ("effect of unsure sign", unsure),
+        ("rate without its interval", replace(observed, text=observed.text.replace("{a}.", "{a}, from {a.rate_before}."))),
+    ):
+        yield name, written(claim), cells
 
 
 def reply(intervention: str, outcome: str = "engaged") -> Quantity:

@@ -1,6 +1,6 @@
 """What differs between a release and the one of the quarter before: what it asks, costs and can tell. Never what the numbers do.
 
-Numbers of two quarters are compared by a test of its own; until a release has one, side by side they would be read as change.
+Numbers of two quarters are compared by `emerging_patterns`, under a test of its own: side by side they would be read as change.
 """
 
 from collections import Counter

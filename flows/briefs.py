@@ -20,7 +20,7 @@ from schemas.periods import Quarter
 from schemas.stages import CheckResult, MeasuredRelease
 
 WITHHELD_WORDS = "withheld_words.txt"
-READING_PAGES = 2
+READING_PAGES = 3
 _MOST_BYTES = 1 << 20
 
 

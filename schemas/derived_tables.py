@@ -89,14 +89,15 @@ OWN_COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column(
             "estimate",
             "float",
-            "in the quarter in which a term is new: mass outside the K - 1 largest companies, so a lower bound of the users who wrote it; "
-            "from the next quarter on: all users. The terms of one user share that user's weight",
+            "in the quarter in which a term is new: mass outside the K - 1 largest companies, so a lower bound of the users who wrote it, "
+            "lessened for having been told because it was large (median-unbiased); from the next quarter on: all users. The terms of one "
+            "user share that user's weight",
             "users-equivalent",
         ),
         Column("noise_stddev", "float", "standard deviation of the privacy noise in `estimate`", "users-equivalent"),
         Column("ci_low", "float", "lower end of the 95 % interval of what `estimate` estimates: noise, sampling and selection"),
         Column("ci_high", "float", "upper end of the 95 % interval of what `estimate` estimates: noise, sampling and selection"),
-        Column("growth", "float", "`estimate` over that of the quarter before, where both count all users"),
+        Column("growth", "float", "`estimate` over that of the quarter before, where both count all users of the same companies"),
         Column("growth_ci_low", "float", "lower end of the 95 % interval of `growth`"),
         Column("growth_ci_high", "float", "upper end of the 95 % interval of `growth`"),
         Column("first_seen", "string", "quarter in which it was found"),

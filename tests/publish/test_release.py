@@ -132,7 +132,7 @@ def test_a_later_quarter_knows_the_earlier_one(people: People, tmp_path: Path, m
     _write(build_measured(quarter=Quarter(2026, 2)), people, tmp_path)
     later = _write(build_measured(), people, tmp_path)
     assert later.manifest["earlier_releases"] == ["2026Q2/v1"]
-    assert "Not yet measured. Earlier releases: 2026Q2/v1" in (later.folder / "brief.html").read_text()
+    assert "Earlier releases: 2026Q2/v1. Do not read differences" in (later.folder / "brief.html").read_text()
 
 
 def test_views_run_in_duckdb_from_anywhere(written: Release) -> None:

@@ -122,6 +122,8 @@ def review(
         print_json({"quarter": quarter, "decided": stored, **counts})
     else:
         say(f"{stored} decided; {counts['waiting']} terms of {quarter} wait for review.")
+        if not counts["waiting"]:
+            say(f"The operator goes on with `commons check {quarter}`.")
     return ExitCode.DONE
 
 

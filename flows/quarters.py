@@ -6,7 +6,7 @@ from typing import Any
 from flows.briefs import staff_text, text_path
 from flows.pool import Pool
 from flows.scrubbing import parts
-from flows.terms import signed_terms_digest, waiting_terms
+from flows.terms import TERMS_REVIEWED, signed_terms_digest, waiting_terms
 from publish.changes import plan_changes
 from publish.path import State, next_step
 from publish.signoff import missing_roles, verify_signoff
@@ -36,6 +36,7 @@ def _quarter(pool: Pool, quarter: Quarter, latest: tuple[int, State | None]) -> 
     warned = [check.name for check in checks if not check.stops and not check.passed]
     signed = stored_signoffs(pool.engine, quarter, version)
     broken, waiting = _broken(pool, quarter, version, signed), waiting_terms(pool, quarter, state)
+    to_mend = [name for name in failed if name != TERMS_REVIEWED]  # that one passes once it is asked again
     line, year = pool.ledger.line(quarter=quarter), pool.ledger.line(year=quarter.year)
     return {
         "quarter": str(quarter),
@@ -59,7 +60,7 @@ def _quarter(pool: Pool, quarter: Quarter, latest: tuple[int, State | None]) -> 
         "not_holding": broken,
         "missing": list(missing_roles(signed)) if checks else [],
         "changed": _changed(pool, quarter),
-        "next": _next(quarter, state, closes, scrubbed, failed, broken, waiting),
+        "next": _next(quarter, state, closes, scrubbed, to_mend, broken, waiting),
     }
 
 

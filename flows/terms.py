@@ -30,6 +30,9 @@ from schemas.periods import Quarter
 from schemas.plan import RegisteredPlan
 from schemas.stages import CheckResult, MeasuredRelease, NoisyTable
 
+TERMS_REVIEWED = "terms_reviewed"
+"""The check of a release that no term waits."""
+
 _MOST_BYTES = 16 << 20
 _COLUMNS = ("speaker", "term", "decision")
 
@@ -69,7 +72,7 @@ class ReleaseTerms:
         """The check of a release that no term waits. It stops, and it counts only."""
         waiting = len(self.waiting)
         told = f"{waiting} terms wait for review." if waiting else "A reviewer has decided on every term."
-        return CheckResult("terms_reviewed", not waiting, True, told)
+        return CheckResult(TERMS_REVIEWED, not waiting, True, told)
 
 
 def looks_for_terms(plan: RegisteredPlan) -> bool:

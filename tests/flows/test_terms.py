@@ -82,6 +82,7 @@ def test_a_release_waits_until_every_term_is_decided_on(pool: Pool) -> None:
     assert waiting() == "1 terms wait for review."
     assert to_sign(pool, FIRST).terms == {"waiting": 1, "public": 1, "members": 0, "reject": 1}
     decided(pool, FIRST, **{MEMBERS_TERM: "members"})
+    assert pool_status(pool)["quarters"][0]["next"] == "commons check 2026Q1"  # though the check as it is stored has failed
     assert waiting() == "A reviewer has decided on every term."
     assert state_of(pool.engine, FIRST, 1) is State.CHECKED
 

@@ -8,7 +8,9 @@ from statistics import NormalDist
 from aggregate.intervals import LineNoise, one_sided_z, z_value
 from aggregate.mechanisms.conversion import epsilon_of
 from aggregate.mechanisms.draw import company_vectors, noise_scale, residual_sensitivity, vector_sensitivity
+from aggregate.mechanisms.terms import round_parameters
 from aggregate.workload import Workload
+from schemas.emerging import TermSearch
 from schemas.keys import KEYS, Scope
 from schemas.parameters import PrivacyParameters
 from schemas.periods import Quarter
@@ -40,6 +42,44 @@ class PlannedMarginal:
     difference: float | None
     difference_at_twice_epsilon: float | None
     difference_at_half_the_measures: float | None
+
+
+@dataclass(frozen=True)
+class PlannedSearch:
+    """What a search for terms would find, in users-equivalent, of its last round (the one with most of the budget).
+
+    `threshold` is the noisy mass from which on a term is told; under the strict rule that is mass outside the K - 1 largest
+    companies. `users_alone` and `users_typical` are how many users, there, are as likely found as not: who count with that
+    term alone, and who count with `most` of them. `tracked_noise` is of each term that is followed from the next quarter on.
+    """
+
+    search: str
+    most: int
+    rounds: int
+    rule: str
+    noise: float
+    threshold: float
+    users_alone: float
+    users_typical: float
+    tracked_noise: float
+
+
+def foresee_searches(
+    plan: ReleasePlan, privacy: PrivacyParameters, rho: Fraction, threshold_delta: Fraction
+) -> tuple[PlannedSearch, ...]:
+    """What each search for terms of a plan would find at `rho` and a δ of thresholds."""
+    return tuple(_foreseen_search(search, privacy, rho, threshold_delta) for search in plan.terms)
+
+
+def _foreseen_search(search: TermSearch, privacy: PrivacyParameters, rho: Fraction, delta: Fraction) -> PlannedSearch:
+    step = privacy.unit.weight_scale
+    last = round_parameters(search, rho * privacy.split[search.name], delta * privacy.threshold_split[search.name], step)[-1]
+    threshold, shares = last.threshold / step, privacy.shares
+    tracked = noise_scale(float(step), rho * privacy.split[search.tracked] * (shares.estimates + shares.sampling)) / step
+    alone, typical = threshold, threshold * math.sqrt(search.most)
+    return PlannedSearch(
+        search.name, search.most, search.rounds, search.rule, last.scale / step, threshold, alone, typical, tracked
+    )
 
 
 def foresee(

@@ -142,6 +142,18 @@ def _explain(root: Path, quarter: str, users: float | None, chart: Path | None, 
         say(
             "the K - 1 largest companies for a cell to be published about every second time. – : no such difference could be told."
         )
+        if found.searches:
+            told = ("search", "rule", "rounds", "noise ±", "threshold", "users alone", "users with most", "followed: noise ±")
+            print_table(
+                "",
+                told,
+                (
+                    (s.search, s.rule, s.rounds, s.noise, s.threshold, s.users_alone, s.users_typical, s.tracked_noise)
+                    for s in found.searches
+                ),
+            )
+            say("A term is found about every second time from so many users on (under the strict rule: outside the K - 1 largest")
+            say("companies) who count with it alone, or with as many terms as count at most.")
     if chart is not None:
         from publish.plan_chart import plan_chart
 

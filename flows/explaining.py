@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aggregate.answer import Answer
 from aggregate.mechanisms.conversion import epsilon_of
-from aggregate.planning import PlannedMarginal, foresee
+from aggregate.planning import PlannedMarginal, PlannedSearch, foresee, foresee_searches
 from flows.pool import Pool
 from schemas.errors import UsageError
 from schemas.periods import Quarter
@@ -22,6 +22,7 @@ class Explanation:
     users: float
     users_from: str
     marginals: Sequence[PlannedMarginal]
+    searches: Sequence[PlannedSearch]
 
 
 def explain_plan(pool: Pool, quarter: Quarter, users: float | None = None) -> Explanation:
@@ -34,8 +35,12 @@ def explain_plan(pool: Pool, quarter: Quarter, users: float | None = None) -> Ex
     expected, source = (users, "as given") if users is not None else _of_the_latest_release(pool)
     if not 0 < expected < float("inf"):
         raise UsageError("The number of users must be above 0.")
+    delta = budget.first_release_threshold_delta if first else budget.reserve_threshold_delta
+    searches = foresee_searches(pool.release_plan, pool.privacy, rho, delta)
     marginals = foresee(pool.release_plan, pool.privacy, quarter, rho, expected)
-    return Explanation(str(quarter), str(rho), epsilon_of(rho, budget.delta), float(budget.delta), expected, source, marginals)
+    stated = float(budget.delta)
+    epsilon = epsilon_of(rho, budget.delta - (delta if searches else 0))
+    return Explanation(str(quarter), str(rho), epsilon, stated, expected, source, marginals, searches)
 
 
 def _of_the_latest_release(pool: Pool) -> tuple[float, str]:

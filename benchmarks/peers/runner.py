@@ -31,3 +31,21 @@ def run(count: Callable[[Configuration], Sequence[float]]) -> None:
     if len(counts) != CELLS:
         sys.exit("a cell is missing")
     Path(answer).write_text(json.dumps({"counts": counts, "seconds": seconds}), encoding="ascii")
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a peer is asked for terms: its pairs of user and term, the most terms of a user that it keeps, and its way of selecting."""
+
+    pairs: Path
+    most: int
+    way: str
+
+
+def run_search(find: Callable[[Search], int]) -> None:
+    """Runs one search from the command line and writes how many terms it found."""
+    pairs, answer, most, way = sys.argv[1:]
+    asked = Search(Path(pairs), int(most), way)
+    start = time.perf_counter()
+    terms = find(asked)
+    Path(answer).write_text(json.dumps({"terms": terms, "seconds": time.perf_counter() - start}), encoding="ascii")

@@ -15,6 +15,7 @@ from aggregate.bounding import MeasurementSettings
 from aggregate.ledger import Ledger
 from aggregate.measurement import commitment, known_terms, measure
 from aggregate.mechanisms.conversion import epsilon_of
+from aggregate.planning import foresee_searches
 from aggregate.terms.collecting import user_terms
 from sample_data.generate import generate
 from sample_data.parameters import SimulationParameters
@@ -144,6 +145,10 @@ def test_one_spend_one_answer_and_found_terms_are_followed(simulated: dict[str, 
     assert {one.search: one.words for one in answer.rounds} == {"user_terms": ("grumfled",), "assistant_terms": ("sprointe",)}
     assert sum(Fraction(one.delta) for one in answer.rounds) <= Fraction(plan.threshold_delta)
     assert answer.tracked == ()
+    planned = foresee_searches(plan.release_plan, plan.privacy, Fraction(plan.rho), Fraction(plan.threshold_delta))
+    assert [(one.noise, one.threshold) for one in planned] == [
+        (one.scale / 2**20, one.threshold / 2**20) for one in answer.rounds
+    ]
 
     following = plan_of(second, history=(plan.hash,))
     assert known_terms(following, [(plan, answer)]) == {"user_terms": {"grumfled"}, "assistant_terms": {"sprointe"}}
@@ -154,6 +159,7 @@ def test_one_spend_one_answer_and_found_terms_are_followed(simulated: dict[str, 
     (tracked, _) = later.tracked
     users = len({row for part in [records[str(second)]] for row in units_of(part)})
     assert tracked.words == ("grumfled",)
+    assert planned[0].tracked_noise == tracked.scale / 2**20
     assert abs(tracked.values[0] - users * 2**20) < 6 * tracked.scale
     assert Answer.from_bytes(later.to_bytes()) == later
 

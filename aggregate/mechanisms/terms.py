@@ -22,7 +22,7 @@ from schemas.errors import BudgetRefusedError, InternalError
 from schemas.parameters import PrivacyParameters
 from schemas.plan import RegisteredPlan
 
-ROUND_RATIO = Fraction(1, 5)
+ROUND_RATIO = Fraction(1, 10)
 """Budget of a round over that of the next: a first, cheap round takes the commonest terms out of the way."""
 
 RELAXED_MARGIN = 4

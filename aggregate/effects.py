@@ -46,6 +46,9 @@ _DESIGNS: Mapping[str, Names] = {
 }
 """The groups whose rates are added and taken off in turn."""
 
+_TRENDS_APART = 0.1
+"""What moved the others is taken off to within this deviation, as a share of it: no two trends are parallel (Rambachan and Roth 2023)."""
+
 _WITHHELD = (Status.NOT_COLLECTED, Status.NOT_COMPARABLE, Status.TOO_FEW_COMPANIES)
 
 
@@ -124,7 +127,8 @@ class _Outcomes:
             shown = min(max(rate, 0.0), 1.0)
             effect, sampling = effect + sign * rate, sampling + used[0]["sampling_factor"] * shown * (1 - shown) / whole
             rates.append(shown)
-        deviation = math.sqrt(float(gradient @ self.covariance @ gradient) + sampling)
+        unlike = _TRENDS_APART * (rates[2] - rates[3]) if len(rates) == len(_RATES) else 0.0
+        deviation = math.sqrt(float(gradient @ self.covariance @ gradient) + sampling + unlike**2)
         return {
             **dict(zip(_RATES, rates, strict=False)),
             "effect": effect,

@@ -78,7 +78,7 @@ def test_without_noise_effects_are_the_exact_differences() -> None:
     rates = [row[name] for name in ("rate_before", "rate_after", "others_before", "others_after")]
     assert rates == pytest.approx([0.6, 0.45, 0.5, 0.48])
     sampling = sum(rate * (1 - rate) / 1000 for rate in rates)
-    assert half(row) == pytest.approx(math.sqrt(sampling), rel=1e-3)
+    assert half(row) == pytest.approx(math.sqrt(sampling + (0.1 * 0.02) ** 2), rel=5e-4)
     assert found[BEFORE_AFTER, "engaged"]["others_before"] is None
 
 

@@ -31,6 +31,7 @@ def privacy() -> PrivacyParameters:
 
 def registered(contributors: int = 3, quarter: Quarter = QUARTER, **changes: Any) -> RegisteredPlan:
     parameters = privacy()
+    budget, first = parameters.budget, changes.get("version", 1) == 1
     fields: dict[str, Any] = {
         "quarter": str(quarter),
         "version": 1,
@@ -40,7 +41,7 @@ def registered(contributors: int = 3, quarter: Quarter = QUARTER, **changes: Any
         "contributors": contributors,
         "not_collected": (),
         "rho": str(parameters.budget.first_release_rho),
-        "threshold_delta": str(parameters.budget.first_release_threshold_delta),
+        "threshold_delta": str(budget.first_release_threshold_delta if first else budget.reserve_threshold_delta),
         "secret_commitment": commitment(SECRET, quarter),
         "parameters": parameters.model_dump(mode="json"),
         "plan": load_release_plan(packaged_config("release_plan.toml"), parameters).model_dump(mode="json", by_alias=True),

@@ -25,7 +25,7 @@ class _Pool(SimpleNamespace):
 
     def planned(self, quarter: Quarter, *, measured: bool = True, **changes: Any) -> RegisteredPlan:
         rho = privacy().budget.first_release_rho if changes.get("version", 1) == 1 else privacy().budget.reserve_rho / 4
-        plan = registered(quarter=quarter, **{"rho": str(rho), "threshold_delta": "0", **changes})
+        plan = registered(quarter=quarter, **{"rho": str(rho), **changes})
         self.ledger.register(plan)
         if measured:
             self.ledger.answer_once(plan, lambda: b"{}")

@@ -39,7 +39,8 @@ def simulated_plan(quarter: str = QUARTERS[0]) -> RegisteredPlan:
     """The packaged plan with three of its measures: one cell a user, a shared weight, and a weight within each depth band."""
     privacy = load_privacy_parameters(packaged_config("privacy.toml"))
     questions = load_release_plan(packaged_config("release_plan.toml"), privacy).model_dump(mode="json", by_alias=True)
-    questions["measure"] = [measure for measure in questions["measure"] if measure["name"] in MEASURES]
+    asked = [measure for measure in questions["measure"] if measure["name"] in MEASURES]
+    questions |= {"measure": asked, "patterns": None, "terms": []}
     return RegisteredPlan(
         quarter=quarter,
         version=1,

@@ -100,7 +100,8 @@ def test_frictionless_validates_every_table(folder: Path, measured: MeasuredRele
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
     assert found["valid"], found["errors"]
-    assert found["rows"] == {table.name: table.rows.num_rows for table in measured.tables}
+    # Of a table without rows it tells no number.
+    assert found["rows"] == {table.name: table.rows.num_rows or None for table in measured.tables}
 
 
 @pytest.mark.parametrize(("name", "script"), [("datapackage.json", FRICTIONLESS), ("croissant.json", CROISSANT)])

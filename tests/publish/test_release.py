@@ -13,6 +13,7 @@ import pytest
 from release_fixtures import RELEASE_KEY, SIGNED_AT, both_sign, build_measured, change_rows
 
 from publish import catalog as catalog_module
+from publish import folder as folder_module
 from publish import release as release_module
 from publish.checks import run_checks
 from publish.pdf import Pdf
@@ -200,11 +201,11 @@ def test_a_crash_leaves_nothing_and_the_next_run_finishes(
             raise KeyboardInterrupt
         real(path, data)
 
-    monkeypatch.setattr(release_module, "write_synced", dies)
+    monkeypatch.setattr(folder_module, "write_synced", dies)
     with pytest.raises(KeyboardInterrupt):
         _write(measured, people, tmp_path)
     assert not (tmp_path / "2026Q3" / "v1").exists() and not (tmp_path / "catalog.json").exists()
-    monkeypatch.setattr(release_module, "write_synced", real)
+    monkeypatch.setattr(folder_module, "write_synced", real)
     finished = _write(measured, people, tmp_path)
     assert all(result.passed for result in verify_release(finished.folder))
     assert [p.name for p in (tmp_path / "2026Q3").iterdir()] == ["v1"]

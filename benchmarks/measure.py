@@ -42,7 +42,9 @@ def main(asked: list[str]) -> None:
             sys.stderr.write(f"{step} ...\n")
             found |= _measured(step, data)
     finally:
-        metrics = {name: value for name, value in reported("measure").items() if not name.startswith(tuple(f"{s}_" for s in steps))} | found
+        metrics = {
+            name: value for name, value in reported("measure").items() if not name.startswith(tuple(f"{s}_" for s in steps))
+        } | found
         report("measure", metrics | _compared(metrics))
 
 

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.canonical import digest
@@ -179,6 +181,17 @@ class ReleasePlan(_PlanModel):
         return self
 
 
+# Asked for cell by cell, so that checking them each time took most of the time of making tables.
+@lru_cache(maxsize=64)
+def _release_plan(written: bytes) -> ReleasePlan:
+    return ReleasePlan.model_validate_json(written)
+
+
+@lru_cache(maxsize=64)
+def _privacy(written: bytes) -> PrivacyParameters:
+    return PrivacyParameters.model_validate_json(written)
+
+
 class RegisteredPlan(_PlanModel):
     """A plan as it stands in the ledger, before any data are read. Its hash is the key of what is spent."""
 
@@ -208,12 +221,12 @@ class RegisteredPlan(_PlanModel):
     @property
     def release_plan(self) -> ReleasePlan:
         """The questions."""
-        return ReleasePlan.model_validate(self.plan)
+        return _release_plan(orjson.dumps(self.plan))
 
     @property
     def privacy(self) -> PrivacyParameters:
         """The privacy parameters."""
-        return PrivacyParameters.model_validate(self.parameters)
+        return _privacy(orjson.dumps(self.parameters))
 
     def measured(self) -> tuple[Measure, ...]:
         """The measures on which budget is spent: those collected by enough companies, in enough companies' data."""

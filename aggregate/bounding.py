@@ -4,8 +4,6 @@ Everything is a function of one user's rows: duplicates, corrections and withdra
 weights are normalised within a user, and sampling is ordered by a keyed SHA-256 of intrinsic ids.
 """
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from aggregate.comparing import compared_of, load_compared
 from aggregate.events import event_rows
 from aggregate.key_expressions import key_expressions, severity_order
 from aggregate.resolving import ROWS_A_PASS, resolved_records, unit_ranges
+from aggregate.scratch import scratch_database
 from schemas.errors import BudgetRefusedError, InternalError
 from schemas.plan import ContributionBound, Estimand, Measure, RegisteredPlan
 from schemas.stages import ScrubbedRecords
@@ -106,40 +105,13 @@ def bounded_tables(
         secret: key of the sampling order; privacy never rests on it.
         scratch: a folder of the caller's, for DuckDB's own files.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="measure-", dir=scratch))
-    connection = _connect(folder, settings)
-    try:
+    with scratch_database(scratch, settings.memory_limit, settings.threads, settings.disk_limit) as connection:
         tables = [_create(connection, measure, plan) for measure in plan.measured()]
         load_compared(connection, compared_of(plan, records.changes, records.companies))
         for _ in resolved_records(connection, records.parts, plan, settings.rows_a_pass):
             for table in tables:
                 _insert(table, plan, secret)
         yield tables
-    finally:
-        connection.close()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _connect(folder: Path, settings: MeasurementSettings) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(
-        str(folder / "measure.duckdb"),
-        config={
-            "memory_limit": settings.memory_limit,
-            "threads": settings.threads,
-            "temp_directory": str(folder),
-            "max_temp_directory_size": settings.disk_limit,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "preserve_insertion_order": False,
-            "python_enable_replacements": False,  # no name in a query reaches a variable of the process
-        },
-    )
-    # Whatever a query says, it opens no file: rows come as Arrow, and only DuckDB's own spill is written.
-    connection.execute("set enable_external_access = false")
-    connection.execute("set timezone = 'UTC'")
-    connection.execute("set lock_configuration = true")
-    return connection
 
 
 def _keys(measure: Measure) -> list[str]:

@@ -57,14 +57,14 @@ def demo(
     conversations: Conversations = None,
     json: Json = False,
 ) -> int:
-    """All of it on synthetic data: simulate, submit, take in, scrub, two quarterly releases, brief. Run again: nothing changes.
+    """All of it on synthetic data: simulate, submit, take in, scrub, three quarterly releases, brief. Run again: nothing changes.
 
     Example: `commons demo --root demo`
 
     Args:
         root: the pool's root.
         seed: seed of the synthetic data.
-        users: users a quarter, over three companies.
+        users: users of the last quarter, over three companies; each quarter before it has fewer.
     """
     from flows.prefect_home import prepare
 
@@ -85,6 +85,8 @@ def demo(
     say()
     say(f'commons query --root {root} "{summary["query"]}"')
     print_table("", summary["columns"], summary["rows"])
+    for title, told in summary["emerging"].items():
+        print_table(title, told["columns"], told["rows"])
     for reason in dict.fromkeys(reason for release in summary["releases"] for reason in release["skipped"]):
         say(reason)
     say(f"Open {summary['releases'][-1]['folder']}/explorer.html and brief.html in a browser." if summary["releases"] else "")

@@ -4,25 +4,32 @@ import json
 import resource
 import shutil
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from flows.briefs import measured_release
+from flows.changes import NAME as CHANGES
 from flows.drops import drop_of, make_local_drops, public_keys, waiting
 from flows.intake import intake
 from flows.pool import Pool
 from flows.progress import tell
 from flows.querying import run_query
 from flows.release import release
-from flows.release_steps import approve_release, make_plan
+from flows.release_steps import approve_release, make_plan, person_of, registered_plan
 from flows.runs import run_flow
 from flows.scrubbing import pending_parts
+from flows.terms import decide_terms, release_terms
 from intake.manifest_checks import read_manifest
 from intake.submission import submit
 from publish.path import State, has_reached
 from publish.store import state_of
-from sample_data.parameters import SimulationParameters
+from publish.term_reviews import Decision
+from sample_data.emerging_plants import ChangePlant, GrowthPlant, TermPlant
+from sample_data.outcome_plants import ModelRelease
+from sample_data.parameters import PII_RATES, SimulationParameters
 from sample_data.simulate import simulate
+from schemas.derived_tables import GROWING, RECEDING
 from schemas.errors import InternalError
 from schemas.periods import Quarter
 from schemas.signing import encode_key, new_private_key, public_key
@@ -33,6 +40,17 @@ QUERY = (
     "and intervention <> 'all' and rate is not null and quarter = (select max(quarter) from intervention_outcomes) "
     "order by estimate desc limit 5"
 )
+EMERGING = {
+    "What is new": "select term, round(estimate) as users_at_least, round(ci_low) as low, round(ci_high) as high, audience "
+    "from emerging_terms order by estimate desc",
+    "What grows or recedes": "select codes, keys, direction, round(ratio, 2) as ratio, round(q_value, 4) as q from emerging_patterns "
+    f"where direction in ('{GROWING}', '{RECEDING}') order by q_value, ratio desc limit 5",
+    "What followed registered changes": "select change_class, design, outcome, round(effect, 3) as effect, round(ci_low, 3) as low, "
+    "round(ci_high, 3) as high, reading from change_effects where effect is not null order by outcome",
+}
+LAST, CHANGED = "2026Q2", date(2026, 5, 11)
+VOLUME_GROWTH = 0.5
+WITH_TEXT = 2_000  # conversations: so many that a term can be found, and so few, each of two turns, that scrubbing stays short
 PEOPLE = (("operator", "operator"), ("adviser", "clinical"), ("steward", "privacy"))
 
 
@@ -58,14 +76,41 @@ def run_demo(root: Path, seed: int, users: int, conversations: Path | None) -> d
         "query": QUERY,
         "columns": columns,
         "rows": [list(row) for row in rows],
+        "emerging": {name: _answered(pool, query) for name, query in EMERGING.items()},
         "seconds": round(time.monotonic() - start, 1),
         "peak_mb": max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024,
     }
 
 
+def _answered(pool: Pool, query: str) -> dict[str, Any]:
+    columns, rows = run_query(pool.releases, query)
+    return {"columns": columns, "rows": [list(row) for row in rows]}
+
+
 def demonstration(seed: int, users: int) -> SimulationParameters:
-    """Parameters of the demonstration: some 500 conversations with text, since scrubbing is what takes time."""
-    return SimulationParameters(seed=seed, users=users, text_share=min(1.0, 130 / users))
+    """Parameters of the demonstration: three quarters, the last with so many users, and all that is new in that one.
+
+    A term that most users with text write, a decoy, a tactic that grows, and a model release that is registered. In life few
+    users share a term and many send text; here few send text, since scrubbing is what takes time.
+    """
+    first = users / (1 + VOLUME_GROWTH) ** 2
+    return SimulationParameters(
+        seed=seed,
+        first_quarter="2025Q4",
+        quarters=3,
+        users=max(1, round(first)),
+        volume_growth=VOLUME_GROWTH,
+        submissions_per_quarter=2,
+        company_sizes=(1.0, 1.0, 1.0),
+        text_quarters=(LAST,),
+        text_share=min(1.0, WITH_TEXT / (2 * users)),
+        text_turns=2,
+        pii_rates={kind: rate / 5 for kind, rate in PII_RATES.items()},
+        terms=(TermPlant(begins=LAST, share=0.95), TermPlant(begins=LAST, companies=("birch",), writers=1, repeats=150)),
+        growing=(GrowthPlant(key="tactic", code="rephrase", factor=3, begins=LAST),),
+        model_release=ModelRelease(first_day=CHANGED, change=0.0),  # its effect stands in `changes`
+        changes=(ChangePlant(change_class="new_model_release", at=CHANGED, effect=-0.14),),
+    )
 
 
 def _simulate(made: Path, seed: int, users: int, conversations: Path | None) -> None:
@@ -78,11 +123,14 @@ def _simulate(made: Path, seed: int, users: int, conversations: Path | None) -> 
 
 
 def _configure(pool: Pool, made: Path) -> None:
-    """Registers the synthetic companies, and three people with demonstration keys."""
+    """Registers the synthetic companies and their changes, and three people with demonstration keys."""
     config = pool.root / "config"
     config.mkdir(parents=True, exist_ok=True)
     if not (config / "companies.toml").exists():
         shutil.copyfile(made / "companies.toml", config / "companies.toml")
+    if not (changes := pool.root / "changes" / CHANGES).exists():
+        changes.parent.mkdir(mode=0o700, exist_ok=True)
+        shutil.copyfile(made / CHANGES, changes)
     if (config / "people.toml").exists():
         return
     entries = []
@@ -119,6 +167,8 @@ def _release(pool: Pool, quarter: Quarter) -> dict[str, Any]:
     if not has_reached(state_of(pool.engine, quarter, plan.version), State.PUBLISHED):
         if not has_reached(state_of(pool.engine, quarter, plan.version), State.CHECKED):
             run_flow(release, str(pool.root), str(quarter), "check")
+            if _review(pool, quarter):
+                run_flow(release, str(pool.root), str(quarter), "check")
         for person in ("adviser", "steward"):
             approve_release(pool, quarter, key_of(pool, person))
         run_flow(release, str(pool.root), str(quarter), "publish")
@@ -135,6 +185,16 @@ def _release(pool: Pool, quarter: Quarter) -> dict[str, Any]:
         "folder": str(folder),
         "skipped": list(json.loads((folder / "MANIFEST.json").read_bytes()).get("skipped", {}).values()),
     }
+
+
+def _review(pool: Pool, quarter: Quarter) -> int:
+    """Decides on the terms that wait, by the demonstration's rule: what was planted is public, all else goes nowhere."""
+    terms = release_terms(pool, registered_plan(pool, quarter))
+    if not terms.waiting:
+        return 0
+    planted = {term["text"] for term in json.loads((pool.root / "made" / "truth.json").read_bytes())["terms"]}
+    decisions = {each.key: Decision.PUBLIC if each.term in planted else Decision.REJECT for each in terms.waiting}
+    return decide_terms(pool, terms, decisions, *person_of(pool, key_of(pool, "adviser")))
 
 
 def _year(pool: Pool, year: int) -> dict[str, Any]:

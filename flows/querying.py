@@ -30,7 +30,7 @@ def run_query(releases: Path, sql: str, as_of: str = "") -> tuple[list[str], lis
             words are shown.
     """
     if not (releases / CATALOG).exists():
-        raise UsageError("Nothing is published here yet.", "`commons demo` makes a pool with two releases.")
+        raise UsageError("Nothing is published here yet.", "`commons demo` makes a pool with three releases.")
     catalog = json.loads((releases / CATALOG).read_text(encoding="utf-8"))
     known = [entry["release"] for entry in catalog["releases"]]
     if as_of and as_of not in known:

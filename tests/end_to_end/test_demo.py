@@ -59,13 +59,15 @@ def test_quarantined_records_equal_the_truth_by_code(demo: tuple[Path, dict[str,
     assert demo[1]["quarantined"] == planted.total() > 0
 
 
-def test_two_releases_each_charged_once(demo: tuple[Path, dict[str, Any]]) -> None:
+def test_three_releases_each_charged_once(demo: tuple[Path, dict[str, Any]]) -> None:
     root, summary = demo
-    assert [r["quarter"] for r in summary["releases"]] == ["2026Q1", "2026Q2"]
+    assert [r["quarter"] for r in summary["releases"]] == ["2025Q4", "2026Q1", "2026Q2"]
     lines = json.loads(commons("budget", "--root", root, "--verify", "--json").stdout)["lines"]
     assert {line["scope"]: line["rho_spent_exact"] for line in lines} == {
+        "2025Q4": "1001/62500",
         "2026Q1": "1001/62500",
         "2026Q2": "1001/62500",
+        "2025": "1001/62500",
         "2026": "1001/31250",
     }
     assert all(line["epsilon_spent"] <= line["epsilon_cap"] for line in lines)
@@ -119,7 +121,7 @@ def test_anyone_can_read_a_release_with_duckdb_alone(demo: tuple[Path, dict[str,
 def test_query_reads_the_releases_and_nothing_else(demo: tuple[Path, dict[str, Any]]) -> None:
     root, _ = demo
     rows = json.loads(commons("query", "select distinct quarter from risk_profile order by 1", "--root", root, "--json").stdout)
-    assert rows == [{"quarter": "2026Q1"}, {"quarter": "2026Q2"}]
+    assert rows == [{"quarter": "2025Q4"}, {"quarter": "2026Q1"}, {"quarter": "2026Q2"}]
     accepted = next((root / "accepted").rglob("*.parquet"))
     for sql in (f"from '{accepted}'", "set enable_external_access = true", "from nothing"):
         assert commons("query", sql, "--root", root, check=False).returncode == 2
@@ -132,6 +134,25 @@ def test_helplines_survive_and_most_private_values_do_not(demo: tuple[Path, dict
     assert seen.planted.total() > 100
     # A floor, not a goal: `make bench-demo` prints the figure by kind.
     assert seen.survived.total() / seen.planted.total() < 0.1
+
+
+def test_no_term_is_told_but_planted_ones_and_never_the_decoy(demo: tuple[Path, dict[str, Any]]) -> None:
+    root, summary = demo
+    shared, decoy = (plant["text"] for plant in json.loads((root / "made/truth.json").read_bytes())["terms"])
+    told = {row[0] for row in summary["emerging"]["What is new"]["rows"]}
+    assert told <= {shared}
+    for folder in sorted((root / "releases").glob("*/v*")):
+        assert not any(
+            decoy.encode() in path.read_bytes() for path in folder.rglob("*") if path.suffix in (".csv", ".json", ".html")
+        )
+
+
+def test_the_registered_change_is_compared(demo: tuple[Path, dict[str, Any]]) -> None:
+    root, _ = demo
+    rows = json.loads(
+        commons("query", "select distinct quarter, change_class, design from change_effects", "--root", root, "--json").stdout
+    )
+    assert rows == [{"quarter": "2026Q2", "change_class": "new_model_release", "design": "before_after"}]
 
 
 def test_each_step_by_hand(server: tuple[str, Path], tmp_path: Path) -> None:

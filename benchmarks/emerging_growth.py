@@ -196,7 +196,9 @@ def fdr() -> dict[str, float]:
 
 def power() -> dict[str, float]:
     """How often a doubling of a cell of 50 users is called, with four earlier quarters."""
-    told = {f"power_doubling_cv{round(100 * cv)}": score(replace(FIFTY, cv=cv), ours, WORLDS_OF_POWER).power for cv in (0.1, 0.2, 0.3)}
+    told = {
+        f"power_doubling_cv{round(100 * cv)}": score(replace(FIFTY, cv=cv), ours, WORLDS_OF_POWER).power for cv in (0.1, 0.2, 0.3)
+    }
     return {"power": score(FIFTY, ours, WORLDS_OF_POWER).power, **told}
 
 

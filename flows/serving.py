@@ -75,7 +75,9 @@ def _run(environment: dict[str, str], command: Sequence[str]) -> None:
     with (Path(environment["PREFECT_HOME"]) / "deploy.log").open("ab") as sink:
         done = subprocess.run(command, env=environment, stdout=sink, stderr=sink, check=False)  # noqa: S603  (our own words only)
     if done.returncode:
-        raise TransportError("The Prefect server refused a deployment, or does not answer.", "See prefect/deploy.log below the pool's root.")
+        raise TransportError(
+            "The Prefect server refused a deployment, or does not answer.", "See prefect/deploy.log below the pool's root."
+        )
 
 
 def _wait_until_healthy(api: str, server: "subprocess.Popen[bytes]") -> None:

@@ -188,7 +188,8 @@ def _published(
 
 
 def _only(plan: RegisteredPlan, measure: Measure) -> dict[str, Any]:
-    return {**plan.plan, "measure": [m for m in plan.plan["measure"] if m["name"] == measure.name]}
+    own = [m for m in plan.plan["measure"] if m["name"] == measure.name]
+    return {**plan.plan, "measure": own, "terms": [], "patterns": None}
 
 
 def _by_marginal(measure: Measure, rows: list[dict[str, Any]]) -> dict[Names, dict[Codes, dict[str, Any]]]:

@@ -40,7 +40,7 @@ def plan_of(marginals: tuple[Names, ...], rho: str = RHO) -> RegisteredPlan:
         "marginals": marginals,
     }
     parameters = privacy_of(rho).model_dump(mode="json")
-    plan = {**registered().plan, "measure": [measure]}
+    plan = {**registered().plan, "measure": [measure], "terms": [], "patterns": None}
     return registered(rho=rho, parameters=parameters, plan=plan)
 
 

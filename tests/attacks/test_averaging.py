@@ -37,7 +37,7 @@ def small_plan() -> RegisteredPlan:
         "window": "next_turn",
         "marginals": [MARGINAL],
     }
-    plan = {**packaged.plan, "measure": [measure]}
+    plan = {**packaged.plan, "measure": [measure], "terms": [], "patterns": None}
     return packaged.model_copy(update={"plan": plan, "parameters": {**packaged.parameters, "split": {"replies": "1"}}})
 
 

@@ -43,7 +43,7 @@ def plan_of(rho: float = RHO, contributors: int = 3) -> RegisteredPlan:
         "marginals": MARGINALS,
     }
     parameters = privacy_of(str(rho)).model_dump(mode="json")
-    plan = {**registered().plan, "measure": [measure]}
+    plan = {**registered().plan, "measure": [measure], "terms": [], "patterns": None}
     return registered(contributors=contributors, rho=str(rho), parameters=parameters, plan=plan)
 
 

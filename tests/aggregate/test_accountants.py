@@ -39,12 +39,16 @@ def exact_epsilon(multipliers: Sequence[float], delta: Fraction) -> float:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> PreparedDraw:
-    """All Gaussians of the packaged plan, each with the sensitivity and the scale that it is drawn with."""
+    """All Gaussians of the packaged plan's measures, each with the sensitivity and the scale that it is drawn with.
+
+    Its rho is the measures' own: what searches for terms are charged for is not theirs to spend.
+    """
     folder, plan = tmp_path_factory.mktemp("accountants"), registered()
     simulated = generate(SimulationParameters(seed=5, users=60, quarters=1)).quarters[0]
     records = as_scrubbed(pooled_table(simulated), folder)
     with bounded_tables(records, plan, SECRET, folder / "scratch", MeasurementSettings()) as tables:
-        return prepare(tables, plan, records.companies)
+        measures = sum((plan.rho_of(table.measure) for table in tables), Fraction(0))
+        return replace(prepare(tables, plan, records.companies), rho=measures)
 
 
 def multipliers(draw: PreparedDraw) -> list[float]:

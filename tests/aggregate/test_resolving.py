@@ -180,7 +180,10 @@ def plan_of(event: Event, key: str) -> RegisteredPlan:
     return registered(plan={"domain": DOMAIN, "languages": ["en"], "regions": ["US"], "measure": [measure]})
 
 
-@pytest.mark.parametrize(("event", "key"), [(event, key) for event, keys in EVENT_KEYS.items() for key in sorted(keys)])
+ONE_BY_ONE = [(event, key) for event, keys in EVENT_KEYS.items() if event is not Event.CHANGE_OUTCOME for key in sorted(keys)]
+
+
+@pytest.mark.parametrize(("event", "key"), ONE_BY_ONE)  # outcomes around changes have no marginal of one key: test_comparing
 def test_each_key_of_each_event_has_its_columns(event: Event, key: str, rows: Rows, tmp_path: Path) -> None:
     plan = plan_of(event, key)
     scale = plan.privacy.unit.weight_scale

@@ -167,7 +167,7 @@ def test_a_company_that_takes_all_the_time_of_a_run_waits_for_the_next(pool: Poo
     found = {"alder": [f"{n:064x}" for n in range(9)], "birch": [f"{n:064x}" for n in range(5)]}
     monkeypatch.setattr(intake_flow, "take_in_task", take)
     monkeypatch.setattr(intake_flow, "scrub_task", lambda root: {"parts": 0, "records": 0})
-    monkeypatch.setattr(intake_flow, "waiting_by_company", lambda pool: found)
+    monkeypatch.setattr(intake_flow, "waiting_by_company", lambda pool, only: found)
     monkeypatch.setattr(intake_flow, "tell", lambda *told: None)
     monkeypatch.setattr(intake_flow, "time", SimpleNamespace(monotonic=lambda: now[0]))
     assert intake_flow.intake.fn(str(pool.root))["left_waiting"] == 6
@@ -190,7 +190,7 @@ def test_a_submission_for_which_there_is_no_room_stops_nobody_elses(pool: Pool, 
     found = {"alder": ["0" * 64], "birch": ["1" * 64], "cedar": ["2" * 64]}
     monkeypatch.setattr(intake_flow, "take_in_task", take)
     monkeypatch.setattr(intake_flow, "scrub_task", scrub)
-    monkeypatch.setattr(intake_flow, "waiting_by_company", lambda pool: found)
+    monkeypatch.setattr(intake_flow, "waiting_by_company", lambda pool, only: found)
     monkeypatch.setattr(intake_flow, "tell", lambda *told: None)
     with pytest.raises(OutOfSpaceError):
         intake_flow.intake.fn(str(pool.root))

@@ -150,7 +150,13 @@ def test_no_term_is_told_but_planted_ones_and_never_the_decoy(demo: tuple[Path, 
 def test_the_registered_change_is_compared(demo: tuple[Path, dict[str, Any]]) -> None:
     root, _ = demo
     rows = json.loads(
-        commons("query", "select distinct quarter, change_class, design from change_effects", "--root", root, "--json").stdout
+        commons(
+            "query",
+            "select distinct quarter, change_class, design from change_effects where effect is not null",
+            "--root",
+            root,
+            "--json",
+        ).stdout
     )
     assert rows == [{"quarter": "2026Q2", "change_class": "new_model_release", "design": "before_after"}]
 

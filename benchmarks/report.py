@@ -3,7 +3,7 @@
 import json
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 OUT = Path(__file__).resolve().parent.parent / "build" / "bench"
@@ -32,3 +32,12 @@ def report(name: str, metrics: Mapping[str, float]) -> None:
         sys.stdout.write(f"{metric:{width}}  {value:.6g}\n")
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / f"{name}.json").write_text(json.dumps(dict(metrics), indent=1) + "\n", encoding="utf-8")
+
+
+def report_parts(name: str, parts: Mapping[str, Callable[[], Mapping[str, float]]], asked: list[str]) -> None:
+    """Runs the parts of a benchmark that were asked for, or all; figures of the others stay as an earlier run wrote them."""
+    if unknown := set(asked) - set(parts):
+        sys.exit(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+    for part in asked or parts:
+        sys.stderr.write(f"{part} ...\n")
+        report(name, reported(name) | parts[part]())

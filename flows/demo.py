@@ -60,12 +60,12 @@ def run_demo(root: Path, seed: int, users: int, conversations: Path | None) -> d
     pool = Pool(root)
     made = root / "made"
     _simulate(made, seed, users, conversations)
-    _configure(pool, made)
-    _submit(pool, made)
+    configure(pool, made)
+    send(pool, made)
     if waiting(pool) or pending_parts(pool):
         run_flow(intake, str(root))
     quarters = sorted({submission.quarter for submission in pool.catalogue.accepted()})
-    releases = [_release(pool, quarter) for quarter in quarters]
+    releases = [release_quarter(pool, quarter) for quarter in quarters]
     columns, rows = run_query(pool.releases, QUERY)
     receipts = [submission.receipt for submission in pool.catalogue.accepted()]
     return {
@@ -122,13 +122,14 @@ def _simulate(made: Path, seed: int, users: int, conversations: Path | None) -> 
     working.replace(made)
 
 
-def _configure(pool: Pool, made: Path) -> None:
+def configure(pool: Pool, made: Path) -> None:
     """Registers the synthetic companies and their changes, and three people with demonstration keys."""
     config = pool.root / "config"
     config.mkdir(parents=True, exist_ok=True)
     if not (config / "companies.toml").exists():
         shutil.copyfile(made / "companies.toml", config / "companies.toml")
-    if not (changes := pool.root / "changes" / CHANGES).exists():
+    changes = pool.root / "changes" / CHANGES
+    if (made / CHANGES).exists() and not changes.exists():
         changes.parent.mkdir(mode=0o700, exist_ok=True)
         shutil.copyfile(made / CHANGES, changes)
     if (config / "people.toml").exists():
@@ -149,7 +150,8 @@ def key_of(pool: Pool, person: str) -> Path:
     return pool.root / "keys" / f"{person}.key"
 
 
-def _submit(pool: Pool, made: Path) -> None:
+def send(pool: Pool, made: Path) -> None:
+    """Sends simulated submissions through their companies' drops, but what came in earlier."""
     make_local_drops(pool)
     for folder in sorted(path.parent for path in made.glob("*/*/manifest.json")):
         read, _ = read_manifest(folder, pool.door.limits)
@@ -162,7 +164,8 @@ def _submit(pool: Pool, made: Path) -> None:
                 submit(folder, drop, keys["pool_recipient"], pool_key=keys["pool_key"], told=tell)
 
 
-def _release(pool: Pool, quarter: Quarter) -> dict[str, Any]:
+def release_quarter(pool: Pool, quarter: Quarter) -> dict[str, Any]:
+    """Plans, measures, checks, reviews, signs and publishes a quarter, where that is not done; returns public facts."""
     plan = make_plan(pool, quarter, key_of(pool, "operator"))
     if not has_reached(state_of(pool.engine, quarter, plan.version), State.PUBLISHED):
         if not has_reached(state_of(pool.engine, quarter, plan.version), State.CHECKED):

@@ -7,19 +7,21 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from schemas.arrow import pool_schema
-from schemas.at_rest import decryption
+from schemas.at_rest import parquet_file
 from schemas.errors import InternalError
 from schemas.stages import EncryptedFiles
+from schemas.storage import Place, source_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_Groups: TypeAlias = "Iterator[list[pa.RecordBatch]]"
 _THREADS, _FILES_AHEAD = 2, 4  # a few files are read while DuckDB takes the one before: memory does not grow with their number
 _HEX, _PREFIX = 64, 32  # characters of a digest, and of the part of it that is kept
 _DIGITS = np.full(256, 16, np.uint8)
@@ -28,22 +30,19 @@ _DIGITS[np.frombuffer(b"0123456789abcdef", np.uint8)] = range(16)
 
 def count_rows(parts: Sequence[EncryptedFiles]) -> int:
     """Rows of all files, from their footers. Raises InternalError where one is not whole, of another key or another form."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return sum(sum(pool.map(_rows, part.files, repeat(part.key))) for part in parts)
 
-    rows, schema = 0, pool_schema()
+
+def _rows(place: Place, key: bytes) -> int:
+    import pyarrow as pa
+
     try:
-        for part in parts:
-            readable = decryption(part.key)
-            for path in part.files:
-                with pq.ParquetFile(path, decryption_properties=readable) as file:
-                    if not file.schema_arrow.equals(schema):
-                        raise pa.ArrowInvalid
-                    rows += file.metadata.num_rows
+        with parquet_file(source_of(place), key) as file:
+            if file.schema_arrow.equals(pool_schema()):
+                return int(file.metadata.num_rows)
     except (OSError, pa.ArrowException):
         pass
-    else:
-        return rows
     raise _not_ours()
 
 
@@ -60,14 +59,22 @@ def record_batches(
     """
     leaves = _leaves(columns)
     with ThreadPoolExecutor(_THREADS) as pool:
-        ahead: deque[Future[list[pa.RecordBatch]]] = deque()
+        ahead: deque[tuple[_Groups, Future[list[pa.RecordBatch]]]] = deque()
         for part in parts:
-            for path in part.files:
-                ahead.append(pool.submit(_read, path, part.key, leaves, digests))
+            for place in part.files:
+                groups = _read(place, part.key, leaves, digests)
+                ahead.append((groups, pool.submit(next, groups, [])))
                 if len(ahead) > _FILES_AHEAD:
-                    yield from ahead.popleft().result()
+                    yield from _rest(pool, *ahead.popleft())
         while ahead:
-            yield from ahead.popleft().result()
+            yield from _rest(pool, *ahead.popleft())
+
+
+def _rest(pool: ThreadPoolExecutor, groups: _Groups, first: "Future[list[pa.RecordBatch]]") -> Iterator["pa.RecordBatch"]:
+    """A file whose first row group is being read: the next one is read while this one is used, and no more."""
+    while batches := first.result():
+        first = pool.submit(next, groups, [])
+        yield from batches
 
 
 def users_of_buckets(parts: Sequence[EncryptedFiles], columns: Sequence[str], low: int, high: int) -> "pa.RecordBatchReader":
@@ -83,25 +90,29 @@ def users_of_buckets(parts: Sequence[EncryptedFiles], columns: Sequence[str], lo
     return pa.RecordBatchReader.from_batches(empty.schema, chosen())
 
 
-def _read(path: Path, key: bytes, leaves: tuple[str, ...], digests: Sequence[str]) -> list["pa.RecordBatch"]:
+def _read(place: Place, key: bytes, leaves: tuple[str, ...], digests: Sequence[str]) -> _Groups:
+    """The batches of each row group that has rows."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
+    schema = _empty(leaves).schema
+    columns = {name: schema.get_field_index(name) for name in digests}
     try:
         # Codes come as dictionaries: a third of the time and a tenth of the memory. A row group at a time: nested ones have a
         # dictionary for each, and PyArrow cannot put several into one column.
-        with pq.ParquetFile(path, decryption_properties=decryption(key), read_dictionary=_codes()) as file:
-            groups = range(file.num_row_groups)
-            tables = [file.read_row_group(group, columns=list(leaves), use_threads=False) for group in groups]
+        with parquet_file(source_of(place), key, read_dictionary=_codes()) as file:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=list(leaves), use_threads=False)
+                if not table.schema.equals(schema):
+                    raise pa.ArrowInvalid
+                batches = table.to_batches()
+                for name, column in columns.items():
+                    batches = [batch.set_column(column, name, _uuids(batch.column(column))) for batch in batches]
+                if batches:
+                    yield batches
+            return
     except (OSError, pa.ArrowException):
-        tables = None
-    if tables is None or any(not table.schema.equals(_empty(leaves).schema) for table in tables):
-        raise _not_ours()
-    batches = [batch for table in tables for batch in table.to_batches()]
-    for name in digests:
-        place = _empty(leaves).schema.get_field_index(name)
-        batches = [batch.set_column(place, name, _uuids(batch.column(place))) for batch in batches]
-    return batches
+        pass
+    raise _not_ours()
 
 
 def _uuids(texts: "pa.Array[Any]") -> "pa.Array[Any]":

@@ -1,12 +1,11 @@
 """One accepted Parquet file in, one scrubbed Parquet file out: only turn texts change."""
 
+import errno
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,8 +13,9 @@ import pyarrow.parquet as pq
 from anonymize.report import OTHER_LANGUAGES, ScrubReport
 from anonymize.scrub import Conversation, ScrubbedConversation, Scrubber, shared_scrubber
 from anonymize.settings import ScrubSettings
-from schemas.at_rest import decryption, encryption
+from schemas.at_rest import encryption, parquet_file
 from schemas.errors import CommonsError, InternalError, OutOfSpaceError
+from schemas.storage import Place, source_of, whole_file
 
 _ROWS_AT_ONCE = 512
 _ROWS_A_GROUP = 4_096  # every column of a group is decrypted by itself: small groups made reading three times as slow
@@ -33,19 +33,19 @@ class ShardKeys:
 
 
 def scrub_shard(
-    source: Path,
-    target: Path,
+    source: Place,
+    target: Place,
     settings: ScrubSettings,
     keys: ShardKeys | None,
     *,
-    report_file: Path | None = None,
+    report_file: Place | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> ScrubReport:
     """Scrub the turn texts of one shard.
 
     Every other column, the order of rows and the schema with its metadata stay. Both files are encrypted under `keys`; None is
-    for a company that scrubs its own plain files at home. The target is written under a temporary name, synced and then moved:
-    it is whole or not there, and where it is there, its report is in `report_file` (JSON). The same source and settings give
+    for a company that scrubs its own plain files at home. The target is whole or not there (`schemas.storage.whole_file`),
+    and where it is there, its report is in `report_file` (JSON). The same source and settings give
     the same rows (and, where it is plain, the same bytes). Canaries are planted among the conversations of every 512 rows with
     text, others each time.
 
@@ -55,40 +55,33 @@ def scrub_shard(
     Raises:
         ScrubStoppedError: a planted canary survived; nothing is written.
         OutOfSpaceError: disk or memory is full; nothing is left behind.
+        TransportError: the store that a place is in cannot be reached.
         InternalError: the source is not a shard that intake wrote, or a library failed.
     """
     shard = _Shard(shared_scrubber(settings), f"{source.parent.name}/{source.name}", progress)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     failure: CommonsError | None = None
     report = ScrubReport()
     try:
-        report = shard.rewrite(source, temporary, keys)
-        if report_file is not None:
-            _write_whole(report_file, report)
-        temporary.replace(target)
+        with whole_file(target) as sink:
+            report = shard.rewrite(source, sink, keys)
+            if report_file is not None:
+                with whole_file(report_file) as stream:
+                    stream.write(json.dumps(report.as_dict(), sort_keys=True).encode())
     except CommonsError as error:
         failure = error
     except MemoryError:
-        failure = OutOfSpaceError("no memory to scrub a shard", "free some, or set fewer workers in pool.toml, and run it again")
+        failure = OutOfSpaceError("No memory to scrub a part.", "Free some, or set fewer workers in pool.toml, and run it again.")
     except OSError as error:
         failure = (
-            OutOfSpaceError("no space to write a scrubbed shard", "free some space and run the same command again")
-            if error.errno == 28
+            OutOfSpaceError("No space to write a scrubbed part.", "Free some and run the same command again.")
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
             else InternalError("a shard could not be read or written")
         )
     except Exception:  # a library's message may quote a cell
         failure = InternalError("a shard is not of the accepted form")
-    finally:
-        temporary.unlink(missing_ok=True)
     if failure is not None:
         raise failure from None
     return report
-
-
-def _write_whole(path: Path, report: ScrubReport) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(json.dumps(report.as_dict(), sort_keys=True), encoding="utf-8")
-    temporary.replace(path)
 
 
 class _Shard:
@@ -98,14 +91,14 @@ class _Shard:
         self._scrubber, self._settings, self._name, self._progress = scrubber, scrubber.settings, name, progress
         self._rows = self._scrubbed_rows = self._planted_batches = 0
 
-    def rewrite(self, source: Path, temporary: Path, keys: ShardKeys | None) -> ScrubReport:
+    def rewrite(self, source: Place, sink: IO[bytes], keys: ShardKeys | None) -> ScrubReport:
         report = ScrubReport(ruleset_version=self._settings.ruleset_version)
-        readable, encrypted = (decryption(keys.source), encryption(keys.target)) if keys else (None, None)
-        with pq.ParquetFile(source, decryption_properties=readable) as file, temporary.open("wb") as sink:
+        with parquet_file(source_of(source), keys.source if keys else None) as file:
+            encrypted = encryption(keys.target) if keys else None
             schema, self._rows = file.schema_arrow, file.metadata.num_rows
             with pq.ParquetWriter(sink, schema, compression="zstd", encryption_properties=encrypted) as writer:
                 held: list[pa.Table] = []
-                for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+                for batch in _batches_of(file):
                     scrubbed, part = self._scrub_table(pa.Table.from_batches([batch], schema=schema))
                     held.append(scrubbed)
                     report = report.merge(part)
@@ -114,8 +107,6 @@ class _Shard:
                         held.clear()
                 if held:
                     writer.write_table(pa.concat_tables(held), row_group_size=_ROWS_A_GROUP)
-            sink.flush()
-            os.fsync(sink.fileno())
         planted = self._planted_batches * self._settings.canaries.per_batch
         return report.merge(ScrubReport(canaries=planted, canaries_caught=planted, ruleset_version=report.ruleset_version))
 
@@ -164,6 +155,11 @@ class _Shard:
             known = conversation.language in self._settings.languages
             counts[conversation.language if known else OTHER_LANGUAGES] += sum(map(bool, conversation.turns))
         return {language: turns for language, turns in sorted(counts.items()) if turns}
+
+
+def _batches_of(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    for group in range(file.num_row_groups):  # one at a time: of a store all that is asked for at once is fetched at once
+        yield from file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[group])
 
 
 def _size(conversation: Conversation) -> int:

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from intake.store_errors import guarded_store
-from intake.store_s3 import store_filesystem
 from publish.minisign import read_public_key
 from publish.mirror import mirror_release, verify_there
 from publish.places import StorePlace, WebPlace
 from publish.verify import verify_release
 from schemas.errors import UsageError
 from schemas.stages import CheckResult
+from schemas.store_errors import guarded_store
 
 
 def store_at(url: str) -> StorePlace:
@@ -20,6 +19,8 @@ def store_at(url: str) -> StorePlace:
     parts = urlsplit(url)
     if parts.scheme != "s3" or not parts.hostname or parts.username or parts.query or parts.fragment:
         raise UsageError("That is no place of a store.", "Give s3://bucket/prefix; credentials stand in the environment (AWS_…).")
+    from schemas.object_store import store_filesystem
+
     return StorePlace(store_filesystem(), parts.netloc, parts.path)
 
 

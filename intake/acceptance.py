@@ -1,6 +1,5 @@
 """Taking a submission in: validated, rewritten as Parquet that the pool wrote, catalogued, receipted. Whole or not at all."""
 
-import errno
 import fcntl
 import os
 import shutil
@@ -30,11 +29,12 @@ from intake.sandbox.reader import read_confined
 from intake.settlement import Settlement
 from intake.validation import ValidationReport, check_records, period_quarter, record_context
 from schemas.at_rest import KEY_BYTES, NoLongerHeldError
-from schemas.errors import InternalError, OutOfSpaceError, UsageError
+from schemas.errors import InternalError, OutOfSpaceError
 from schemas.findings import Finding
 from schemas.manifest import MANIFEST_NAME, Manifest
 from schemas.periods import Quarter
 from schemas.stages import ValidatedSubmission
+from schemas.storage import Place, files_below, put_folder
 
 RecordReader = Callable[[Path, str, int, RecordContext, Limits], Iterator[CheckedRows]]
 
@@ -55,7 +55,7 @@ class PoolDoor:
     """
 
     staging: Path
-    accepted: Path
+    accepted: Place
     answers: Path
     registry: Registry
     catalogue: Catalogue
@@ -86,8 +86,7 @@ def take_in(delivery: Delivery, door: PoolDoor, progress: Callable[[int], None] 
 
     Nothing of a sender who is not identified is fetched. What is fetched lies in a folder of this call alone, under names
     of ours, and is read by a throw-away process. Sent again, the same submission is answered as it was the first time. A
-    crash at any point leaves nothing or the whole: the Parquet is renamed into place before the catalogue names it, and
-    nothing reads what is not named there. Raises OutOfSpaceError, before anything is fetched, where the disk would not hold it.
+    crash at any point leaves nothing or the whole: the Parquet is in place before the catalogue names it, and nothing reads what is not named there. Raises OutOfSpaceError, before anything is fetched, where the disk would not hold it.
     """
     now = datetime.now(UTC)
     read, findings = _read_manifest(delivery, door.limits)
@@ -323,9 +322,7 @@ def _accept(
     answer = answer_files(report, receipt)
     keep_answer(door.answers, row.company, row.digest, answer)
     target = submission_folder(door.accepted, row)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(target, ignore_errors=True)  # left by a crash before the catalogue named it: same content
-    _put_in_place(parts, target)
+    put_folder(parts, target)  # over what a crash left there before the catalogue named it: same content
     earlier = None
     try:
         door.catalogue.add(row, withdraws, report.counts)
@@ -342,7 +339,7 @@ def _accept(
         accepted=report.accepted,
         quarantined=report.quarantined,
         findings=tuple(report.findings),
-        files=tuple(sorted(target.glob("*.parquet"))),
+        files=tuple(target / name for name in files_below(target)),
     )
     return IntakeResult("accepted", report, receipt, answer, submission)
 
@@ -351,27 +348,3 @@ def _repeated_elsewhere(door: PoolDoor, company: str, quarter: Quarter, withdraw
     """Whether a submission that stays has left records out because they had been sent before: perhaps with one that goes."""
     staying = (each for each in door.catalogue.accepted(quarter, company) if each.submission_id not in withdrawn)
     return any(each.receipt.get("findings", {}).get("W301") for each in staying)
-
-
-def _put_in_place(parts: Path, target: Path) -> None:
-    _sync(parts)
-    apart = False
-    try:
-        parts.replace(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        apart = True
-    if apart:  # a copy would not be whole at once
-        raise UsageError(
-            "The pool's folders `staging` and `accepted` lie on different file systems.", "Put both on one, then run it again."
-        )
-    _sync(target.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,16 +1,16 @@
 """What was accepted of a company before, from the pool's own Parquet."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 
 from intake.catalogue import AcceptedSubmission, Catalogue
-from schemas.at_rest import decryption
+from schemas.at_rest import parquet_file
 from schemas.periods import Quarter
+from schemas.storage import Place, files_below, source_of
 
 _COLUMNS = ["unit", "record_id", "content", "record_status"]
 
 
-def submission_folder(root: Path, submission: AcceptedSubmission) -> Path:
+def submission_folder(root: Place, submission: AcceptedSubmission) -> Place:
     """Where a submission's Parquet lies below a root (`accepted/` or `scrubbed/`): names are ours, not the sender's."""
     # The whole digest: two manifests that agree in the first half of one can be made, and the second would replace the first.
     return root / str(submission.quarter) / submission.company / submission.digest
@@ -19,7 +19,7 @@ def submission_folder(root: Path, submission: AcceptedSubmission) -> Path:
 class AcceptedRecords:
     """Accepted records of one company: satisfies `intake.settlement.KnownRecords`. Memory is flat in their number."""
 
-    def __init__(self, accepted: Path, catalogue: Catalogue, key: Callable[[Quarter, str], bytes], company: str) -> None:
+    def __init__(self, accepted: Place, catalogue: Catalogue, key: Callable[[Quarter, str], bytes], company: str) -> None:
         self._accepted, self._catalogue, self._key, self._company = accepted, catalogue, key, company
         self._quarters: dict[str, Quarter] | None = None
 
@@ -39,12 +39,12 @@ class AcceptedRecords:
     ) -> Iterator[tuple[str, str, str]]:
         import pyarrow as pa
         import pyarrow.compute as pc
-        import pyarrow.parquet as pq
 
         wanted = None if units is None else pa.array(units, pa.string())
         for submission in earlier:
-            for part in sorted(submission_folder(self._accepted, submission).glob("*.parquet")):
-                with pq.ParquetFile(part, decryption_properties=decryption(key)) as file:
+            folder = submission_folder(self._accepted, submission)
+            for part in files_below(folder):
+                with parquet_file(source_of(folder / part), key) as file:
                     for batch in file.iter_batches(columns=_COLUMNS):
                         kept = batch.filter(pc.not_equal(batch.column("record_status"), pa.scalar("withdrawal")))
                         if wanted is not None:

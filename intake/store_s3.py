@@ -1,34 +1,15 @@
 """A drop in an S3-compatible store. Each put is atomic there; nothing that was listed or opened is kept between calls."""
 
-import os
 from typing import Any
 
 from intake.drop import Drop, Entry, as_digest
-from intake.store_errors import guarded_store, silence
+from schemas.object_store import store_filesystem
+from schemas.store_errors import guarded_store
 
 _PAGE = 1_000
 _FOLDERS_A_PAGE = 10
 """So few, at least, has each page of a listing of folders with all that lies in them; where it has fewer, not all are seen."""
 _WHOLE_PUT = 512 << 20  # s3fs puts what is smaller than twice this in one request
-
-
-def store_filesystem() -> Any:
-    """The S3-compatible store of the environment: `AWS_ENDPOINT_URL`, or Amazon's, with credentials of the environment."""
-    import s3fs  # type: ignore[import-untyped]
-
-    silence("s3fs", "fsspec", "botocore", "aiobotocore", "asyncio")
-    return s3fs.S3FileSystem(
-        endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
-        use_listings_cache=False,
-        skip_instance_cache=True,
-        # Trailing checksums are not known to every S3-compatible store; age, and a release's own hashes, tell of any altered byte.
-        config_kwargs={
-            "connect_timeout": 10,
-            "read_timeout": 120,
-            "request_checksum_calculation": "when_required",
-            "response_checksum_validation": "when_required",
-        },
-    )
 
 
 class S3Drop(Drop):

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from intake.drop import TEMPORARY, Drop, Entry
-from intake.store_errors import guarded_store, silence
+from schemas.store_errors import guarded_store, silence
 
 _SECONDS = 20.0
 _REQUESTS, _PIECE = 64, 32_768

@@ -5,13 +5,15 @@ writes it: whoever lacks the key sees neither values nor column names, and a cha
 """
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from schemas.errors import InternalError, UsageError
 from schemas.periods import Quarter
 
 if TYPE_CHECKING:
     from pyarrow._parquet import FileDecryptionProperties, FileEncryptionProperties
+    from pyarrow.parquet import ParquetFile
 
 KEY_BYTES = 32
 
@@ -57,6 +59,17 @@ def decryption(key: bytes) -> "FileDecryptionProperties":
 
     made: FileDecryptionProperties = at_rest.create_decryption_properties(_whole(key))  # type: ignore[attr-defined]
     return made
+
+
+def parquet_file(source: Path | IO[bytes], key: bytes | None, **named: Any) -> "ParquetFile":
+    """Opens a file (`schemas.storage.source_of`) that was written under a key; None opens plain ones only.
+
+    Of a store, the columns that are asked for come a row group, or what is asked for at once, in few requests.
+    """
+    import pyarrow.parquet as pq
+
+    readable = None if key is None else decryption(key)
+    return pq.ParquetFile(source, decryption_properties=readable, pre_buffer=not isinstance(source, Path), **named)
 
 
 def _whole(key: bytes) -> bytes:

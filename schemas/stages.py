@@ -11,6 +11,7 @@ from schemas.findings import Finding
 from schemas.manifest import Manifest
 from schemas.periods import Quarter
 from schemas.plan import RegisteredPlan
+from schemas.storage import Place
 from schemas.tables import TABLES
 
 if TYPE_CHECKING:
@@ -30,14 +31,14 @@ class ValidatedSubmission:
     accepted: int
     quarantined: int
     findings: tuple[Finding, ...]
-    files: tuple[Path, ...]
+    files: tuple[Place, ...]
 
 
 @dataclass(frozen=True)
 class EncryptedFiles:
     """Parquet files that are encrypted under one key (`schemas.at_rest`)."""
 
-    files: tuple[Path, ...]
+    files: tuple[Place, ...]
     key: bytes = field(repr=False)
 
 

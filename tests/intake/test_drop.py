@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from stores import COMPANIES, Store, free_port
 
-from intake import store_errors, store_s3
+from intake import store_s3
 from intake.arrival import answer, arrivals, clear
 from intake.drop import Drop, open_drop
+from schemas import store_errors
 from schemas.errors import TransportError, UsageError
 
 DIGEST = "ab" * 32

@@ -54,8 +54,8 @@ _BY_NAME = {
 }
 
 
-def guarded_store(function: Callable[P, R]) -> Callable[P, R]:
-    """Makes whatever a store's library raises a TransportError of fixed text, raised without its cause."""
+def guarded_store(function: Callable[P, R], let_pass: type[Exception] | tuple[()] = ()) -> Callable[P, R]:
+    """Makes whatever a store's library raises, but what is to pass, a TransportError of fixed text, raised without its cause."""
 
     def call(*arguments: P.args, **named: P.kwargs) -> R:
         try:
@@ -63,6 +63,8 @@ def guarded_store(function: Callable[P, R]) -> Callable[P, R]:
         except CommonsError:
             raise
         except Exception as raised:
+            if isinstance(raised, let_pass):
+                raise
             text = _kind(raised)
         raise TransportError(*text)
 

@@ -86,11 +86,14 @@ class BoundedTable:
 
 @dataclass(frozen=True)
 class MeasurementSettings:
-    """What DuckDB may use. `rows_a_pass` bounds the memory of a pass over whole buckets of users."""
+    """What DuckDB may use: the database of the measures `memory_limit`, that of terms, open beside it, `terms_memory`; each may
+    spill `disk_limit`. `rows_a_pass` bounds the memory of a pass over whole buckets of users.
+    """
 
     memory_limit: str = "4GB"
     threads: int = 2
     disk_limit: str = "50GB"
+    terms_memory: str = "1GB"
     rows_a_pass: int = ROWS_A_PASS
 
 

@@ -34,5 +34,7 @@ def scratch_database(scratch: Path, memory_limit: str, threads: int, disk_limit:
         connection.execute("set lock_configuration = true")
         yield connection
     finally:
-        connection.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            connection.close()  # writes: on a full disk it fails
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,15 +1,17 @@
 """The border of a task: what leaves it is one of our own errors with fixed text, never a library's message."""
 
 import errno
+import os
 import sqlite3
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from schemas.errors import CommonsError, InternalError, OutOfSpaceError
+from schemas.errors import CommonsError, InternalError, OutOfSpaceError, TransportError
 
 _LACKING = ("Out of disk or memory.", "Free some and run the same command: it resumes.")
+_CUT_OFF = ("The state database does not answer any more.", "When it runs again, run the same command: it resumes.")
 # SQLite's shared memory and journal grow by calls of which it tells only that they failed: on a full disk these do.
 _SQLITE_WRITING = (
     sqlite3.SQLITE_IOERR_WRITE,
@@ -17,6 +19,7 @@ _SQLITE_WRITING = (
     sqlite3.SQLITE_IOERR_SHMMAP,
     sqlite3.SQLITE_IOERR_FSYNC,
 )
+_OF_DUCKDB = ("duckdb", "_duckdb")
 _BY_NAME = frozenset(("OutOfMemoryException", "DiskFull"))  # of DuckDB, and of PostgreSQL's drivers: not loaded for their names
 
 P = ParamSpec("P")
@@ -34,8 +37,13 @@ def guarded(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> 
     except CommonsError as known:
         error = type(known)(known.message, known.next_step)
     except Exception as unforeseen:
-        lacking = any(_lacks_space(each) for each in _chain(unforeseen))
-        error = OutOfSpaceError(*_LACKING) if lacking else _internal(unforeseen)
+        chain = list(_chain(unforeseen))
+        if any(_lacks_space(each) for each in chain):
+            error = OutOfSpaceError(*_LACKING)
+        elif any(_is_cut_off(each) for each in chain):
+            error = TransportError(*_CUT_OFF)
+        else:
+            error = _internal(unforeseen)
     raise error
 
 
@@ -58,7 +66,14 @@ def _lacks_space(error: BaseException) -> bool:
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
+    if type(error).__module__ in _OF_DUCKDB and os.strerror(errno.ENOSPC) in str(error):
+        return True  # DuckDB has no error of its own for a full disk
     return isinstance(error, MemoryError) or type(error).__name__ in _BY_NAME
+
+
+def _is_cut_off(error: BaseException) -> bool:
+    """Whether a connection to PostgreSQL ended: SQLAlchemy says so of what its driver raised."""
+    return bool(getattr(error, "connection_invalidated", False))
 
 
 def _internal(unforeseen: Exception) -> InternalError:

@@ -27,6 +27,16 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def swap_synced(path: Path, data: bytes) -> None:
+    """Puts a file in the place of one that may be there, in one step: a reader sees the old one or the new one, whole."""
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        write_synced(temporary, data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Waits until the names in a folder are on disk."""
     handle = os.open(folder, os.O_RDONLY)
@@ -80,7 +90,5 @@ def write_catalog(root: Path) -> None:
     """
     catalog = build_catalog(root)
     for name, data in ((VIEWS, catalog_views_sql(catalog).encode()), (CATALOG, json_bytes(catalog))):
-        temporary = root / f".{name}.partial"
-        write_synced(temporary, data)
-        temporary.replace(root / name)
+        swap_synced(root / name, data)
     sync_folder(root)

@@ -93,11 +93,14 @@ def _write_whole(folder: Path, files: Mapping[str, bytes]) -> None:
     """Writes all files beside their place, waits for the disk, and moves them there in one rename."""
     partial = folder.parent / f".{folder.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)  # left by a writer that was killed: we hold the lock
-    for path, data in files.items():
-        target = partial / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_synced(target, data)
-    for inside in (partial, *(entry for entry in partial.rglob("*") if entry.is_dir())):
-        sync_folder(inside)
-    partial.rename(folder)
+    try:
+        for path, data in files.items():
+            target = partial / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_synced(target, data)
+        for inside in (partial, *(entry for entry in partial.rglob("*") if entry.is_dir())):
+            sync_folder(inside)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # on a full disk it would keep it full
     sync_folder(folder.parent)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from publish.catalog import write_synced
+from publish.catalog import swap_synced
 from publish.content import members_digest, release_id, sorted_rows
 from publish.folder import PUBLIC_KEY, only_writer, origin, signed_files, written_once
 from publish.minisign import public_key_text
@@ -72,7 +72,7 @@ def write_members(
     folder = root / str(measured.quarter) / f"v{measured.version}"
     with only_writer(root):
         written_once(folder, files, facts, _IDENTITY)
-        write_synced(root / PUBLIC_KEY, public_key_text(public_key(signing_key)).encode())
+        swap_synced(root / PUBLIC_KEY, public_key_text(public_key(signing_key)).encode())
     return folder
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from publish.brief import render_brief
 from publish.card import data_card
-from publish.catalog import earlier_releases, json_bytes, write_catalog, write_synced
+from publish.catalog import earlier_releases, json_bytes, swap_synced, write_catalog
 from publish.content import digest_of, release_rows, signed_terms
 from publish.croissant import croissant
 from publish.datapackage import data_package
@@ -169,6 +169,6 @@ def write_release(
     folder = folder_root / str(measured.quarter) / f"v{measured.version}"
     with only_writer(folder_root):
         manifest = written_once(folder, lambda: release_files(draft, facts), facts, _IDENTITY)
-        write_synced(folder_root / PUBLIC_KEY, public_key_text(public_key(signing_key)).encode())
+        swap_synced(folder_root / PUBLIC_KEY, public_key_text(public_key(signing_key)).encode())
         write_catalog(folder_root)
     return Release(measured.quarter, measured.version, folder, manifest)

@@ -38,8 +38,8 @@ def simulate(
     changes are planted.
 
     The same parameters and conversations give byte-identical files. Keys are demonstration keys that follow from the seed.
-    What stands in `out` from an earlier simulation is replaced. Submissions must be sent in the order of
-    `Truth.submissions`, because corrections name records of earlier ones.
+    What stands in `out` from an earlier simulation is replaced; of one that fails nothing is left. Submissions must be sent in
+    the order of `Truth.submissions`, because corrections name records of earlier ones.
 
     Args:
         out: folder to write; it is made where it is missing.
@@ -51,7 +51,14 @@ def simulate(
         UsageError: where `out` holds something else, or the conversations cannot be read.
     """
     _clear(out)
-    tell = progress or (lambda step, share: None)
+    try:
+        return _simulate(out, parameters, conversations, progress or (lambda step, share: None))
+    except BaseException:
+        _empty(out)
+        raise
+
+
+def _simulate(out: Path, parameters: SimulationParameters, conversations: Path | None, tell: Progress) -> Truth:
     texts, truth = TextSource(parameters, conversations), Truth(parameters)
     steps, kinds = len(parameters.quarter_list) * parameters.companies, malformed_queue(parameters.seed)
     _write_companies(out, parameters)  # first: it marks the folder as ours
@@ -79,9 +86,13 @@ def _clear(out: Path) -> None:
         registry = out / "companies.toml"
         if not registry.is_file() or not registry.read_text(encoding="utf-8").startswith(REGISTRY_HEAD):
             raise UsageError("The folder is not empty and holds no earlier simulation.", "Name an empty folder.")
-        for entry in out.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        _empty(out)
     out.mkdir(parents=True, exist_ok=True)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def _valid_counts(simulated: SimulatedQuarter, company: int) -> CompanyCounts:

@@ -28,9 +28,6 @@ from schemas.keys import PUBLIC_AGE_BANDS, UNKNOWN
 from schemas.plan import RegisteredPlan
 from schemas.stages import EncryptedFiles, ScrubbedRecords
 
-MEMORY = "1GB"
-"""Of the database of terms: it is open beside that of the measures."""
-
 _ALL_ROUNDS = 5
 """Times the most terms of one round that are kept of a record, where there are several rounds."""
 
@@ -58,7 +55,7 @@ def user_terms(
     if not plan.searched():
         yield []
         return
-    with scratch_database(scratch, MEMORY, settings.threads, settings.disk_limit) as connection:
+    with scratch_database(scratch, settings.terms_memory, settings.threads, settings.disk_limit) as connection:
         counted = _records_that_count(connection, records.parts, plan, settings)
         collected = [_Search.of(search, plan, earlier.get(search.name, ()), secret, connection) for search in plan.searched()]
         for batch in _batches(records):

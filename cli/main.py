@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from cli.output import print_error
-from schemas.errors import EXIT_MEANING, CommonsError, ExitCode
+from schemas.errors import EXIT_MEANING, CommonsError, ExitCode, UsageError
 
 _INTERRUPTED = 130  # as shells have it for Ctrl-C
 _READER_LEFT = 141  # as a shell says of a command that wrote to nobody
@@ -31,6 +32,7 @@ def build_app(listed: bool = False) -> App:
         version=_version,
         result_action="return_value",
         suppress_keyboard_interrupt=False,  # it would end without a word
+        default_parameter=Parameter(validator=_on_this_machine),
     )
     for group, module, names in (
         ("Company", "cli.joining", ("init", "keygen")),
@@ -42,6 +44,7 @@ def build_app(listed: bool = False) -> App:
         ("Pool", "cli.changes", ("changes",)),
         ("Pool", "cli.serving", ("deploy", "serve")),
         ("Pool", "cli.keeping", ("purge", "protect", "shifts")),
+        ("Pool", "cli.watching", ("metrics",)),
         ("Company and pool", "cli.transport", ("submit", "status")),
         ("Reader", "cli.reader", ("query", "verify")),
         ("Anyone", "cli.anyone", ("demo", "simulate")),
@@ -54,6 +57,14 @@ def build_app(listed: bool = False) -> App:
             else:
                 app.command(command, name=name, group=group)
     return app
+
+
+def _on_this_machine(_: object, value: object) -> None:
+    """What a command takes as a path lies here: `s3://…` in its place would make a folder of that name."""
+    if isinstance(value, Path) and value.parts and value.parts[0].endswith(":"):
+        raise UsageError(
+            "This path has to be on this machine.", "docs/guides/storage.md lists what may lie in a store (s3://…) instead."
+        )
 
 
 def _version() -> str:

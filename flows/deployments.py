@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ WORK_POOL = "commons"
 _NIGHTLY = Schedule(every="daily", hour=3)  # where the registry says nothing else
 _RELEASE_CRON = "0 6 * * *"  # a day on which there is nothing to do costs nothing
 _RETENTION_CRON = "30 4 * * *"
+_AT_THE_LATEST = {"release": timedelta(hours=6), "retention": timedelta(hours=5)}  # of the day; to the hour will do
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -27,6 +29,19 @@ def cron_of(schedule: Schedule) -> str:
             return f"0 {hour} * * {_WEEKDAYS[(schedule.day - 1 + next_day) % 7]}"
         case "monthly":
             return f"0 {hour} {schedule.day + next_day} * *"
+
+
+def last_due(pool: Pool, now: datetime) -> dict[str, datetime]:
+    """When each deployment was last due, by its name. Empty where the pool was never deployed; what was deployed since is left out."""
+    try:
+        since = datetime.fromtimestamp((pool.root / FILE).stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return {}
+    hour, midnight = timedelta(hours=1), now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    due = {f"intake-{each.id}": (each.schedule or _NIGHTLY).due(now - hour) + hour for each in pool.registry.companies.values()}
+    for name, later in _AT_THE_LATEST.items():
+        due[name] = midnight + later if midnight + later <= now else midnight + later - timedelta(days=1)
+    return {name: moment for name, moment in due.items() if moment > since}
 
 
 def deployments(pool: Pool) -> list[dict[str, Any]]:

@@ -42,6 +42,8 @@ class Event(StrEnum):
     TERMS_REVIEWED = "terms_reviewed"
     APPROVED = "approved"
     PUBLISHED = "published"
+    RELEASE_ENDED = "release_ended"
+    RETENTION_ENDED = "retention_ended"
     PURGED = "purged"
     ERROR = "error"
 
@@ -165,6 +167,26 @@ def log_error(pool: Pool, error: CommonsError) -> None:
     place = error.message.partition(" at ")[2].rstrip(".") if error.exit_code is ExitCode.INTERNAL else ""
     fields: dict[str, Any] = {"error": type(error).__name__, "exit_code": int(error.exit_code)}
     log(pool, Event.ERROR, logging.ERROR, **fields, **({"place": place} if _PLACE.fullmatch(place) else {}))
+
+
+@contextmanager
+def errors_logged(pool: Pool) -> Iterator[None]:
+    """Tells of the error with which what is done here ends: what a scheduler runs has nobody who sees it."""
+    try:
+        yield
+    except CommonsError as error:
+        log_error(pool, error)
+        raise
+
+
+def log_lines(pool: Pool) -> Iterator[dict[str, Any]]:
+    """Every line that is kept, the oldest first. One that a full disk or a kill cut off is left out."""
+    names = [*(f"{FILE}.{number}" for number in range(KEPT, 0, -1)), FILE]
+    for name in names:
+        with suppress(FileNotFoundError), (pool.root / "logs" / name).open("rb") as stream:
+            for line in stream:
+                with suppress(orjson.JSONDecodeError):
+                    yield orjson.loads(line)
 
 
 def _logger(pool: Pool) -> logging.Logger:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field
 
 from flows.at_rest import KeyFolder, new_secret, private_folder
+from flows.machine import Machine, free_disk, this_machine
 from intake.acceptance import PoolDoor
 from intake.catalogue import Catalogue
 from intake.drop import below
@@ -19,10 +20,11 @@ from intake.registry import Registry, load_registry
 from publish.path import State, has_reached
 from publish.store import states
 from schemas.at_rest import KEY_BYTES, NoLongerHeldError, Room
-from schemas.errors import UsageError
+from schemas.errors import OutOfSpaceError, UsageError
 from schemas.parameters import PrivacyParameters, load_privacy_parameters
 from schemas.periods import Quarter
 from schemas.plan import ReleasePlan, load_release_plan
+from schemas.storage import Place, place_at
 
 if TYPE_CHECKING:
     from pyrage.x25519 import Identity  # type: ignore[import-untyped]
@@ -39,18 +41,23 @@ class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class MeasurementLimits(_Settings):
-    """What DuckDB may use."""
+Size = Annotated[ByteSize, BeforeValidator(lambda given: given or 0)]
+"""Bytes, like "4GB"; empty or 0: the machine says (`flows.machine`)."""
 
-    memory_limit: str
-    threads: int = Field(ge=1)
-    disk_limit: str
+
+class MeasurementLimits(_Settings):
+    """What DuckDB may use; what is empty or 0 follows from the machine."""
+
+    memory_limit: Size = ByteSize(0)
+    threads: int = Field(default=0, ge=0)
+    disk_limit: Size = ByteSize(0)
 
 
 class ScrubLimits(_Settings):
-    """What the scrub may use; 0 workers: one a core."""
+    """What the scrub may use; 0 workers: one a core, as far as there is memory for them. A `cluster` has workers of its own."""
 
     workers: int = Field(ge=0)
+    cluster: str = Field(default="", pattern=r"^$|^(tcp|tls)://[^/\s@]+:\d{1,5}$")
 
 
 class IntakeLimits(_Settings):
@@ -58,6 +65,18 @@ class IntakeLimits(_Settings):
 
     most_seconds: int = Field(default=DEFAULT_LIMITS.most_seconds, ge=1)
     keep_free_mib: int = Field(default=1024, ge=0)
+
+
+class HealthLimits(_Settings):
+    """When `commons status --health` finds that something waits too long."""
+
+    queue_hours: int = Field(default=48, ge=1)
+
+
+class Storage(_Settings):
+    """Where the accepted and the scrubbed records lie: a folder, from the root, or `s3://bucket/prefix`; empty: the root."""
+
+    records: str = ""
 
 
 class Retention(_Settings):
@@ -75,6 +94,8 @@ class PoolSettings(_Settings):
     drops: str = Field(min_length=1)
     database: str = ""
     intake: IntakeLimits = IntakeLimits()
+    health: HealthLimits = HealthLimits()
+    storage: Storage = Storage()
     measurement: MeasurementLimits
     scrub: ScrubLimits
     retention: Retention
@@ -113,15 +134,19 @@ class Pool:
 
     root: Path
 
-    @property
-    def accepted(self) -> Path:
-        """Validated records, rewritten by the pool, before the scrub."""
-        return self.root / "accepted"
+    def room(self, room: Room) -> Place:
+        """Where records of a room lie. Raises UsageError where `[storage]` of `pool.toml` names no place."""
+        return place_at(self.settings.storage.records, self.root) / room
 
     @property
-    def scrubbed(self) -> Path:
+    def accepted(self) -> Place:
+        """Validated records, rewritten by the pool, before the scrub."""
+        return self.room(Room.ACCEPTED)
+
+    @property
+    def scrubbed(self) -> Place:
         """Scrubbed records: the only thing that is measured."""
-        return self.root / "scrubbed"
+        return self.room(Room.SCRUBBED)
 
     @property
     def releases(self) -> Path:
@@ -263,16 +288,42 @@ class Pool:
             keep_key=keys.keep,
             measured=measured,
             limits=replace(DEFAULT_LIMITS, most_seconds=limits.most_seconds),
-            keep_free=limits.keep_free_mib * MIB,
+            keep_free=self.keep_free,
         )
 
     @property
+    def keep_free(self) -> int:
+        """Bytes of each disk that are left alone."""
+        return self.settings.intake.keep_free_mib * MIB
+
+    @cached_property
+    def machine(self) -> Machine:
+        """What this machine may give."""
+        return this_machine()
+
+    @property
+    def scrub_workers(self) -> int:
+        """Processes of the scrub."""
+        return self.settings.scrub.workers or self.machine.workers
+
+    @property
     def measurement_settings(self) -> "MeasurementSettings":
-        """What DuckDB may use."""
+        """What DuckDB may use. Raises OutOfSpaceError where less of the disk is free than has to be left alone."""
         from aggregate.bounding import MeasurementSettings
 
-        limits = self.settings.measurement
-        return MeasurementSettings(limits.memory_limit, limits.threads, limits.disk_limit)
+        limits, free = self.settings.measurement, free_disk(self.scratch)
+        memory = limits.memory_limit or self.machine.measure_memory
+        if free <= self.keep_free:
+            raise OutOfSpaceError(
+                f"Measuring needs disk: {free:,} bytes are free, and {self.keep_free:,} have to stay so.",
+                "Free some below the pool's root, or lower `keep_free_mib` in pool.toml; then run the same command.",
+            )
+        return MeasurementSettings(
+            memory_limit=f"{memory}B",
+            threads=limits.threads or self.machine.threads(memory),
+            disk_limit=f"{limits.disk_limit or free - self.keep_free}B",
+            terms_memory=f"{self.machine.terms_memory}B",
+        )
 
     def secret(self, name: str) -> bytes:
         """A secret of the pool, 32 bytes, made at first use in `<root>/secrets/` and readable by its owner only."""

@@ -1,5 +1,6 @@
 """The scheduled release: whichever registered plan waits is measured and checked, and published once two people have signed."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from prefect import flow
 
 from flows.guard import guarded
+from flows.logs import Event, errors_logged, log
 from flows.pool import Pool
 from flows.release import release
 from publish.path import State, has_reached
@@ -37,12 +39,15 @@ def quarterly(root: str) -> dict[str, Any]:
 
     Plans are made by people: `unplanned` names a closed quarter that has none.
     """
-    pool = Pool(Path(root))
-    done = {}
-    for quarter in guarded(waiting_quarters, pool):
+    pool, done, start = Pool(Path(root)), {}, time.monotonic()
+    with errors_logged(pool):
+        waiting = guarded(waiting_quarters, pool)
+    for quarter in waiting:  # each tells of its own errors
         signed = has_reached(states(pool.engine)[(str(quarter), _version(pool, quarter))], State.APPROVED)
         done[str(quarter)] = release(root, str(quarter), "publish" if signed else "check")
-    unplanned = guarded(unplanned_quarter, pool, datetime.now(UTC))
+    with errors_logged(pool):
+        unplanned = guarded(unplanned_quarter, pool, datetime.now(UTC))
+    log(pool, Event.RELEASE_ENDED, seconds=time.monotonic() - start)
     return {"releases": done, "unplanned": str(unplanned or "")}
 
 

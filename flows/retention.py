@@ -1,5 +1,6 @@
 """The retention flow: what may not be held any more is destroyed, and shown to be gone."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.guard import guarded
+from flows.logs import Event, errors_logged, log
 from flows.pool import Pool
 from flows.purging import holdings, purge, to_purge
 from flows.sweeping import sweep
@@ -27,4 +29,8 @@ def _purge_due(pool: Pool) -> dict[str, int]:
 @flow(name="retention", validate_parameters=False)
 def retention(root: str) -> dict[str, int]:
     """Destroys what may not be held any more. Interrupted, the next run resumes."""
-    return purge_task(root)
+    pool, start = Pool(Path(root)), time.monotonic()
+    with errors_logged(pool):
+        done = purge_task(root)
+    log(pool, Event.RETENTION_ENDED, seconds=time.monotonic() - start)
+    return done

@@ -228,3 +228,20 @@ def test_a_full_sqlite_says_so_by_its_code(small_disk: Path) -> None:
     with pytest.raises(OutOfSpaceError):
         guarded(fill)
     ballast.unlink()
+
+
+def test_a_simulation_that_finds_no_space_leaves_nothing_and_is_begun_anew(
+    small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cli.main import run
+
+    made = small_disk / "made"
+    command = ["simulate", "--out", str(made), "--users", "60", "--quarters", "1"]
+    for kib in (0, 16, 64):
+        ballast = leave(small_disk, kib << 10)
+        assert run(command) == 30
+        assert capsys.readouterr().err.startswith("commons: Out of disk or memory.\n")
+        assert not list(made.glob("*"))
+        ballast.unlink()
+    assert run(command) == 0
+    assert (made / "truth.json").exists()

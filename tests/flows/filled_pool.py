@@ -1,13 +1,14 @@
 """A pool with scrubbed records of one quarter and people with keys, and the way of its release up to a step."""
 
 import shutil
+from functools import cache
 from pathlib import Path
 
 from stores import send
 
 from flows.drops import waiting
 from flows.intake_steps import take_in_submission
-from flows.pool import Pool
+from flows.pool import Pool, packaged_config
 from flows.release_steps import approve_release, check_release, make_plan, measure_release, publish_release
 from flows.scrubbing import pending_parts, scrub_parts
 from sample_data.parameters import SimulationParameters
@@ -19,24 +20,41 @@ QUARTER = Quarter(2026, 1)
 PEOPLE = (("olga", "operator"), ("otto", "operator"), ("carl", "clinical"), ("petra", "privacy"))
 
 
-def fill(root: Path, quarters: int = 1) -> None:
-    """Fills a pool: three synthetic companies send, and what they sent is scrubbed."""
+def accept(root: Path, parameters: SimulationParameters, records: str = "") -> None:
+    """Fills a pool: synthetic companies send, and what they sent is taken in. `records` is where it lies, if not below the root."""
     made, config = root / "made", root / "config"
-    simulate(made, SimulationParameters(seed=41, users=200, quarters=quarters, text_share=0.02))
+    simulate(made, parameters)
     config.mkdir()
     shutil.copy(made / "companies.toml", config)
-    people = ""
-    for person, role in PEOPLE:
-        private = new_private_key()
-        (root / f"{person}.key").write_text(encode_key(private))
-        people += f'[[person]]\nid = "{person}"\nrole = "{role}"\npublic_key = "{encode_key(public_key(private))}"\n'
-    (config / "people.toml").write_text(people)
+    settings = packaged_config("pool.toml").read_text()
+    (config / "pool.toml").write_text(settings.replace('records = ""', f'records = "{records}"'))
     pool = Pool(root)
     for manifest in sorted(made.glob("*/*/manifest.json")):
         send(pool, manifest.parent)
     for arrival in waiting(pool):
         take_in_submission(pool, *arrival)
+
+
+def fill(root: Path, quarters: int = 1, records: str = "") -> None:
+    """Fills a pool: three synthetic companies send, and what they sent is scrubbed."""
+    accept(root, SimulationParameters(seed=41, users=200, quarters=quarters, text_share=0.02), records)
+    people = ""
+    for person, role in PEOPLE:
+        private = new_private_key()
+        (root / f"{person}.key").write_text(encode_key(private))
+        people += f'[[person]]\nid = "{person}"\nrole = "{role}"\npublic_key = "{encode_key(public_key(private))}"\n'
+    (root / "config" / "people.toml").write_text(people)
+    pool = Pool(root)
     scrub_parts(pool, pending_parts(pool))
+
+
+@cache
+def filled_once(base: Path) -> Path:
+    """A pool with scrubbed records of one quarter and four registered people below a session's folder, made at first use."""
+    root = base / "filled"
+    root.mkdir()
+    fill(root)
+    return root
 
 
 def key(pool: Pool, person: str) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from cli.output import Json, existing_folder, print_json, print_table, progress, say
+from cli.output import Json, existing_folder, local_folder, print_json, print_table, progress, say
 from schemas.errors import ExitCode, UsageError
 from schemas.findings import FINDING_CODES, Finding, exit_code
 
@@ -130,7 +130,7 @@ def prepare(
 
 
 def validate(
-    folder: Path,
+    folder: str,
     *,
     html: Annotated[Path | None, Parameter(help="Also write the report as one HTML page, to read or print.")] = None,
     json: Json = False,
@@ -140,20 +140,24 @@ def validate(
     What only the pool knows (registration, earlier submissions) is checked when it arrives there. The signature is compared
     with registration.toml and the key of commons.toml, where these lie upward of the folder.
 
-    Example: `commons validate exports/2026-07 --html report.html`
+    Examples: `commons validate exports/2026-07 --html report.html`,
+    `commons validate s3://bucket/exports/2026-07`
+
+    Args:
+        folder: the folder that holds manifest.json, or s3://bucket/prefix: that is copied to this machine for the check.
     """
     from intake.limits import DEFAULT_LIMITS
     from intake.own_signature import own_signature_findings
     from intake.settings import find_company_settings
     from intake.validation import validate_submission
 
-    existing_folder(folder)
-    if html is not None and html.resolve().parent == folder.resolve():
+    if html is not None and html.resolve().parent == Path(folder).resolve():
         raise UsageError("The report may not lie in the submission's own folder.", "Write it somewhere else.")
-    total = sum(path.stat().st_size for path in folder.iterdir() if path.is_file() and not path.is_symlink())
-    with _bar("check", 2 * total) as done:
-        report = validate_submission(folder, progress=done)
-    settings = find_company_settings(folder)
+    with local_folder(folder) as here:
+        total = sum(path.stat().st_size for path in here.iterdir() if path.is_file() and not path.is_symlink())
+        with _bar("check", 2 * total) as done:
+            report = validate_submission(here, progress=done)
+    settings = find_company_settings(Path.cwd() if "://" in folder else Path(folder))
     for finding in own_signature_findings(report.read, settings) if report.read and settings else ():
         report.add(finding, DEFAULT_LIMITS)
     if html is not None:
@@ -245,7 +249,7 @@ def withdraw(
     return _print_prepared(prepared, findings, json, f"commons submit {into}")
 
 
-def scrub(source: Path, target: Path, *, language: str = "en", config: Path | None = None) -> int:
+def scrub(source: str, target: str, *, language: str = "en", config: Path | None = None) -> int:
     """Scrub a JSON Lines file of `{"text"}` into one of `{"text", "spans"}`.
 
     Spans lie over the input text: `{"start", "end", "entity", "score"}`; `text` is the scrubbed one.
@@ -253,19 +257,21 @@ def scrub(source: Path, target: Path, *, language: str = "en", config: Path | No
     Example: `commons scrub in.jsonl out.jsonl`
 
     Args:
-        source: JSON Lines with a `text` each.
-        target: JSON Lines to write.
+        source: JSON Lines with a `text` each: a file, or s3://bucket/name.
+        target: JSON Lines to write, likewise.
         language: language of the texts.
         config: folder with scrub.toml and helplines.toml, in place of the packaged ones.
     """
     from anonymize.lines import scrub_lines
     from anonymize.settings import load_scrub_settings
     from flows.pool import packaged_config
+    from schemas.storage import place_at
 
     def where(name: str) -> Path:
         return config / name if config else packaged_config(name)
 
-    scrub_lines(source, target, load_scrub_settings(where("scrub.toml"), where("helplines.toml")), language)
+    places = place_at(source, Path()), place_at(target, Path())
+    scrub_lines(*places, load_scrub_settings(where("scrub.toml"), where("helplines.toml")), language)
     return ExitCode.DONE
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -68,6 +69,18 @@ def quarter_of(text: str) -> Any:
     from schemas.periods import Quarter
 
     return Quarter.parse(text)
+
+
+@contextmanager
+def local_folder(given: str) -> Iterator[Path]:
+    """The folder of a submission; of `s3://bucket/prefix` a copy that lasts as long as this. Raises UsageError where there is none."""
+    from schemas.storage import files_below, local_copy, place_at
+
+    place = place_at(given, Path())
+    if not isinstance(place, Path) and not files_below(place):
+        raise UsageError("There is nothing below this prefix.", "Give the prefix that holds manifest.json.")
+    with local_copy(place) as folder:
+        yield existing_folder(folder)
 
 
 def existing_folder(path: Any, holds: str = "manifest.json") -> Any:

@@ -17,22 +17,30 @@ PublicKey = Annotated[
     Path | None,
     Parameter(name="--public-key", help="minisign.pub, from a source that you trust: it has to be signed under this key."),
 ]
+Releases = Annotated[
+    str, Parameter(name="--releases", help="Where catalog.json lies, without a pool: a folder, or s3://bucket/prefix.")
+]
 AsOf = Annotated[str, Parameter(name="--as-of", help="A release: tables are what they were when it came out.")]
 
 
-def query(sql: str, *, root: Root = DEFAULT_ROOT, as_of: AsOf = "", json: Json = False, csv: Csv = False) -> int:
+def query(
+    sql: str, *, root: Root = DEFAULT_ROOT, releases: Releases = "", as_of: AsOf = "", json: Json = False, csv: Csv = False
+) -> int:
     """Answer a question in SQL (DuckDB) over all published releases, with the macros that carry the noise.
 
     Each table is a view of that name over the latest release of every quarter. docs/guides/questions.md has thirteen questions.
 
     Examples: `commons query "from risk_profile limit 5" --root pool`,
-    `commons query "from sum_of('risk_profile', imminence = 'imminent')" --csv`
+    `commons query "from sum_of('risk_profile', imminence = 'imminent')" --csv`,
+    `commons query "from releases" --releases s3://bucket/releases`
     """
     from flows.querying import run_query
+    from schemas.storage import place_at
 
     if json and csv:
         raise UsageError("Give one of --json and --csv.")
-    columns, rows = run_query(root.resolve() / "releases", sql, as_of)
+    place = place_at(releases, Path.cwd()) if releases else root.resolve() / "releases"
+    columns, rows = run_query(place, sql, as_of)
     if json:
         if len(set(columns)) < len(columns):
             raise UsageError("Two columns of the answer have one name.", "Name them with AS, or take --csv.")

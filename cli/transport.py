@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from cli.output import Json, existing_folder, print_json, print_table, progress, say
+from cli.output import Json, existing_folder, local_folder, print_json, print_table, progress, say
 from schemas.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ SettingsFile = Annotated[Path | None, Parameter(help="commons.toml; without it, 
 
 
 def submit(
-    folder: Path,
+    folder: str,
     *,
     to: To = "",
     settings: SettingsFile = None,
@@ -34,10 +34,11 @@ def submit(
 
     Credentials come from the environment: AWS_… for S3, COMMONS_SFTP_KEY and COMMONS_SFTP_KNOWN_HOSTS for SFTP.
 
-    Example: `commons submit export/2026-07`
+    Examples: `commons submit export/2026-07`,
+    `commons submit s3://bucket/exports/2026-07 --settings commons.toml`
 
     Args:
-        folder: the folder that holds manifest.json.
+        folder: the folder that holds manifest.json, or s3://bucket/prefix: that is copied to this machine first.
         recipient: the pool's age recipient, age1….
         dry_run: say what would be sent, and send nothing.
         scrub: scrub turn texts at home first, into FOLDER.scrubbed, signed anew; that is what is sent.
@@ -48,16 +49,16 @@ def submit(
     from intake.drop import open_drop
     from intake.submission import submit as send
 
-    mine, place = _settings(existing_folder(folder), settings)
+    mine, place = _settings(Path.cwd() if "://" in folder else existing_folder(Path(folder)), settings)
     url, key = to or _url(mine, place), recipient or (mine.pool_recipient or "" if mine else "")
     if not key:
         raise UsageError("The pool's recipient is not known.", "Set `pool_recipient` in commons.toml, or give --recipient age1…")
-    with progress():
+    with progress(), local_folder(folder) as here:
         if scrub:
-            folder = _scrubbed(folder, mine)
+            here = _scrubbed(here, mine)
         with open_drop(url) as drop:
             pool_key = (mine.pool_key or "") if mine else ""
-            sending = send(folder, drop, key, pool_key=pool_key, dry_run=dry_run, strict=strict, again=again, told=tell)
+            sending = send(here, drop, key, pool_key=pool_key, dry_run=dry_run, strict=strict, again=again, told=tell)
     return _print_sending(sending, json)
 
 
@@ -127,6 +128,7 @@ def status(
     *,
     root: Annotated[Path | None, Parameter(name="--root", env_var="COMMONS_ROOT", help="The pool's root folder.")] = None,
     keys: Annotated[bool, Parameter(negative="")] = False,
+    health: Annotated[bool, Parameter(negative="")] = False,
     to: To = "",
     settings: SettingsFile = None,
     save: Path | None = None,
@@ -141,6 +143,7 @@ def status(
 
     Args:
         keys: at the pool, print only the keys that companies put into commons.toml.
+        health: at the pool, print only whether all is well, one line a check; the exit code is that of the first that is not.
         save: at a company, write receipt, findings and report of every answered submission into this folder.
     """
     from intake.settings import find_company_settings
@@ -152,7 +155,10 @@ def status(
     if root is not None:
         from cli.pool import pool_keys
         from cli.screen import pool_status
+        from cli.watching import print_health
 
+        if health:
+            return print_health(root, json)
         return pool_keys(root, json) if keys else pool_status(root, json)
     if find_company_settings(Path.cwd()) is None:
         raise UsageError(

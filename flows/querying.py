@@ -8,6 +8,7 @@ import duckdb
 from publish.catalog import CATALOG
 from publish.views import catalog_views_sql
 from schemas.errors import UsageError
+from schemas.storage import Place, read_files
 
 # Not EXPLAIN: EXPLAIN ANALYZE does what it explains, and COPY writes files. Settings are locked, so that SET sets variables only.
 _QUESTIONS = (duckdb.StatementType.SELECT, duckdb.StatementType.SET)
@@ -15,23 +16,24 @@ _ELSEWHERE = "For more than questions run DuckDB in the folder of the releases: 
 _MACROS = "sum_of, difference_of, share_of, rate_of, rate_difference, trend_of, as_of"
 
 
-def run_query(releases: Path, sql: str, as_of: str = "") -> tuple[list[str], list[tuple[object, ...]]]:
+def run_query(releases: Place, sql: str, as_of: str = "") -> tuple[list[str], list[tuple[object, ...]]]:
     """Column names and rows of a question.
 
     Every public table is a view over the latest release of each quarter, with the macros of `views.sql`.
 
     Args:
-        releases: the folder that holds `catalog.json`.
+        releases: where `catalog.json` lies.
         sql: one question, or several of which the last is answered.
         as_of: a release, such as `2026Q3/v1`: tables are what they were when it came out.
 
     Raises:
         UsageError: nothing is published yet, the SQL fails, or it is no question. Published data are public, so DuckDB's own
             words are shown.
+        TransportError: the store cannot be reached.
     """
     if not (releases / CATALOG).exists():
         raise UsageError("Nothing is published here yet.", "`commons demo` makes a pool with three releases.")
-    catalog = json.loads((releases / CATALOG).read_text(encoding="utf-8"))
+    catalog, folder = json.loads(read_files([releases / CATALOG])[0]), f"{str(releases).rstrip('/')}/"
     known = [entry["release"] for entry in catalog["releases"]]
     if as_of and as_of not in known:
         raise UsageError("There is no such release.", f"Releases: {', '.join(known)}.")
@@ -43,9 +45,11 @@ def run_query(releases: Path, sql: str, as_of: str = "") -> tuple[list[str], lis
         }
     )
     try:
-        connection.execute("set allowed_directories = ?", [[f"{releases}/"]])
+        if not isinstance(releases, Path):
+            connection.register_filesystem(releases.fs)
+        connection.execute("set allowed_directories = ?", [[folder]])
         connection.execute("set enable_external_access = false")
-        connection.execute(catalog_views_sql(catalog, f"{releases}/"))
+        connection.execute(catalog_views_sql(catalog, folder))
         if as_of:
             connection.execute("set variable as_of = $release", {"release": as_of})
         connection.execute("set lock_configuration = true")

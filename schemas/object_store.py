@@ -16,10 +16,10 @@ from schemas.store_errors import guarded_store, silence
 _ABSENCE_IS_AN_ANSWER = ("info", "cat", "cat_file")
 
 
-def store_filesystem(kind: type[s3fs.S3FileSystem] = s3fs.S3FileSystem) -> Any:
+def store_filesystem() -> Any:
     """The S3-compatible store of the environment: `AWS_ENDPOINT_URL`, or Amazon's, with credentials of the environment."""
     silence("s3fs", "fsspec", "botocore", "aiobotocore", "asyncio")
-    return kind(
+    return s3fs.S3FileSystem(
         endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
         use_listings_cache=False,
         skip_instance_cache=True,
@@ -34,16 +34,6 @@ def store_filesystem(kind: type[s3fs.S3FileSystem] = s3fs.S3FileSystem) -> Any:
     )
 
 
-class _Guarded(s3fs.S3FileSystem):  # type: ignore[misc]
-    """What it raises is a TransportError by kind; only asking for one object that is not there is a FileNotFoundError."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        for name in [n[1:] for n in dir(type(self)) if n.startswith("_") and iscoroutinefunction(getattr(type(self), n))]:
-            if not name.startswith("_") and (method := getattr(self, name, None)) is not None:
-                setattr(self, name, guarded_store(method, FileNotFoundError if name in _ABSENCE_IS_AN_ANSWER else ()))
-
-
 class StoredPath(S3Path):
     """A path of the store of the environment. It carries no address and no credential, to whatever process it is sent."""
 
@@ -51,7 +41,8 @@ class StoredPath(S3Path):
 
     @property
     def fs(self) -> Any:
-        """The file system, one for each process and identity."""
+        """The file system, one for each process and identity. What it raises is a TransportError by kind; only asking for one
+        object that is not there is a FileNotFoundError."""
         return _filesystem(os.getpid(), frozenset((k, v) for k, v in os.environ.items() if k.startswith("AWS_")))
 
 
@@ -60,7 +51,11 @@ register_implementation("s3", StoredPath, clobber=True)  # a path of a store mak
 
 @cache
 def _filesystem(process: int, identity: frozenset[tuple[str, str]]) -> Any:
-    return store_filesystem(_Guarded)
+    made = store_filesystem()
+    for name in [name[1:] for name in dir(made) if name.startswith("_") and iscoroutinefunction(getattr(made, name))]:
+        if not name.startswith("_") and hasattr(made, name):
+            setattr(made, name, guarded_store(getattr(made, name), FileNotFoundError if name in _ABSENCE_IS_AN_ANSWER else ()))
+    return made
 
 
 def unfinished_uploads(place: UPath) -> Iterator[dict[str, Any]]:

@@ -13,16 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias, cast
+from tempfile import TemporaryDirectory
+from typing import IO, TYPE_CHECKING, TypeAlias, Union, cast
 from urllib.parse import urlsplit
 
-from schemas.errors import UsageError
+from schemas.errors import OutOfSpaceError, UsageError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from upath import UPath
 
-Place: TypeAlias = "Path | UPath"
+Place: TypeAlias = Union[Path, "UPath"]
 
 _SENT_AT_ONCE = 16 << 20  # bytes of an object that is written, held until they are sent; at most 10,000 times as much is one
 _OBJECTS_AT_ONCE = 4
@@ -198,6 +199,29 @@ def source_of(place: Place) -> "Path | IO[bytes]":
 def opened(place: Place) -> IO[bytes]:
     """A file to read from its beginning, a piece of it in memory at a time."""
     return place.open("rb") if isinstance(place, Path) else io.BufferedReader(_Object(place), _SENT_AT_ONCE)
+
+
+@contextmanager
+def local_copy(place: Place) -> Iterator[Path]:
+    """A folder of this machine as it is; of a prefix the objects right below it, copied for as long as this lasts.
+
+    Raises OutOfSpaceError, before anything is fetched, where the disk of temporary files (TMPDIR) would not hold them.
+    """
+    if isinstance(place, Path):
+        yield place
+        return
+    files = {name: size for name, size in files_below(place).items() if "/" not in name and name not in (".", "..")}
+    with TemporaryDirectory(prefix="commons-") as folder:
+        if sum(files.values()) > shutil.disk_usage(folder).free:
+            raise OutOfSpaceError(
+                "The disk would not hold a copy of what lies there.", "Free some, or set TMPDIR to a larger one."
+            )
+        copy = Path(folder) / "copy"
+        copy.mkdir()
+        for name in files:
+            with opened(place / name) as source, (copy / name).open("wb") as target:
+                shutil.copyfileobj(source, target, _SENT_AT_ONCE)
+        yield copy
 
 
 class _Object(io.RawIOBase):

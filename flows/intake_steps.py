@@ -1,15 +1,14 @@
 """Steps of intake as plain functions: one submission of a company's drop at a time, taken in, answered, cleared."""
 
-import fcntl
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from flows.drops import drop_of
 from flows.logs import Event, log
 from flows.pool import Pool
+from flows.turns import Turn, in_turn
 from intake.acceptance import IntakeResult, PoolDoor, clear_staging, take_in
 from intake.answering import answer_files, keep_answer
 from intake.arrival import DropDelivery, answer, clear
@@ -25,15 +24,6 @@ from schemas.findings import Finding
 from schemas.manifest import MANIFEST_NAME
 
 
-@contextmanager
-def one_at_a_time(pool: Pool) -> Iterator[None]:
-    """Two ingests of one pool take turns, submission by submission."""
-    pool.root.mkdir(parents=True, exist_ok=True)
-    with (pool.root / ".ingest.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def take_in_submission(pool: Pool, company: str, digest: str) -> dict[str, Any]:
     """Takes one submission in, answers it and clears it from the drop. Returns counts and codes only.
 
@@ -42,7 +32,7 @@ def take_in_submission(pool: Pool, company: str, digest: str) -> dict[str, Any]:
     or answered.
     """
     start = time.monotonic()
-    with one_at_a_time(pool), drop_of(pool, company) as drop:
+    with in_turn(pool, Turn.INGEST), drop_of(pool, company) as drop:
         clear_staging(pool.door)
         if drop.look(f"{INCOMING}/{digest}/{MANIFEST_PART}") is None:
             nothing = {"digest": digest, "quarter": "", "records": 0, "accepted": 0, "quarantined": 0, "findings": {}}
@@ -73,7 +63,7 @@ def _log_decision(pool: Pool, digest: str, told: dict[str, Any], seconds: float)
 
 def clear_leftovers(pool: Pool) -> None:
     """Removes what runs that were killed left in the staging folder, and in drops of what was accepted."""
-    with one_at_a_time(pool):
+    with in_turn(pool, Turn.INGEST):
         clear_staging(pool.door)
         for company in pool.registry.companies:
             accepted = {submission.digest for submission in pool.catalogue.accepted(company=company)}

@@ -10,9 +10,9 @@ from pathlib import Path
 from sqlalchemy import JSON, Column, DateTime, Integer, MetaData, String, Table, insert, select
 
 from flows.drops import drop_of, make_local_drops
-from flows.intake_steps import one_at_a_time
 from flows.logs import Event, log
 from flows.pool import Pool
+from flows.turns import Turn, in_turn
 from intake.arrival import clear
 from intake.drop import INCOMING
 from schemas.at_rest import Room, decryption
@@ -105,7 +105,7 @@ def purge(pool: Pool, chosen: Sequence[Holding], by: str, *, close_quarters: boo
     be looked into. Killed at any point, the next purge resumes.
     """
     METADATA.create_all(pool.engine)
-    with one_at_a_time(pool):
+    with in_turn(pool, Turn.INGEST):
         if close_quarters:
             for room, quarter in {(each.room, each.quarter) for each in chosen}:
                 pool.keys_at_rest.close_quarter(room, quarter)

@@ -15,6 +15,7 @@ from flows.logs import Event, log
 from flows.pool import Pool
 from flows.scrubbing import scrubbed_records
 from flows.terms import decisions_so_far, looks_for_terms, release_terms, require_reviewed
+from flows.turns import Turn, in_turn
 from publish.cells import ReleaseCells
 from publish.checks import run_checks
 from publish.path import State, has_reached
@@ -135,29 +136,32 @@ def _threshold_delta(pool: Pool, *, first: bool) -> Fraction:
 
 def measure_release(pool: Pool, quarter: Quarter) -> MeasuredRelease:
     """Measures the registered plan of a quarter, once: asked again, the stored answer comes back and nothing is spent."""
-    plan = registered_plan(pool, quarter)
-    measured = answered(plan, pool.ledger)
-    if measured is None:
-        refuse_broken_ledger(pool)
-        before = pool.ledger.plan_by_hash(plan.history[0]) if plan.history else None
-        records = scrubbed_records(pool, quarter, pool.ledger.planned_at(plan.hash), before)
-        start = time.monotonic()
-        measured = measure(plan, records, pool.ledger, pool.secret(SAMPLING_SECRET), pool.scratch, pool.measurement_settings)
-        log(pool, Event.MEASURED, quarter=str(quarter), seconds=time.monotonic() - start)
-    mark_measured(pool.engine, measured)
-    return measured
+    with in_turn(pool, Turn.RELEASE):
+        plan = registered_plan(pool, quarter)
+        measured = answered(plan, pool.ledger)
+        if measured is None:
+            refuse_broken_ledger(pool)
+            before = pool.ledger.plan_by_hash(plan.history[0]) if plan.history else None
+            records = scrubbed_records(pool, quarter, pool.ledger.planned_at(plan.hash), before)
+            start = time.monotonic()
+            measured = measure(plan, records, pool.ledger, pool.secret(SAMPLING_SECRET), pool.scratch, pool.measurement_settings)
+            log(pool, Event.MEASURED, quarter=str(quarter), seconds=time.monotonic() - start)
+        mark_measured(pool.engine, measured)
+        return measured
 
 
 def check_release(pool: Pool, quarter: Quarter) -> list[CheckResult]:
     """Runs and stores the checks of a measured release; once approved, the stored results are returned."""
-    measured = measured_release(pool, quarter)
-    if has_reached(state_of(pool.engine, quarter, measured.version), State.APPROVED):
-        return stored_checks(pool.engine, quarter, measured.version)
-    reviewed = [release_terms(pool, measured.plan).result] if looks_for_terms(measured.plan) else []
-    results = [*run_checks(measured), *reviewed, text_result(staff_text(pool, quarter), measured)]
-    record_checks(pool.engine, measured, results)
-    log(pool, Event.CHECKED, quarter=str(quarter))
-    return results
+    with in_turn(pool, Turn.RELEASE):
+        measured = measured_release(pool, quarter)
+        if has_reached(state_of(pool.engine, quarter, measured.version), State.APPROVED):
+            return stored_checks(pool.engine, quarter, measured.version)
+        start = time.monotonic()
+        reviewed = [release_terms(pool, measured.plan).result] if looks_for_terms(measured.plan) else []
+        results = [*run_checks(measured), *reviewed, text_result(staff_text(pool, quarter), measured)]
+        record_checks(pool.engine, measured, results)
+        log(pool, Event.CHECKED, quarter=str(quarter), seconds=time.monotonic() - start)
+        return results
 
 
 def stored_results(pool: Pool, quarter: Quarter) -> list[CheckResult]:
@@ -202,6 +206,11 @@ def is_approved(pool: Pool, quarter: Quarter) -> bool:
 
 def publish_release(pool: Pool, quarter: Quarter) -> Release:
     """Writes what an approved release tells members, its release folder and catalogue entry. Again: the same, unchanged."""
+    with in_turn(pool, Turn.RELEASE):
+        return _publish(pool, quarter)
+
+
+def _publish(pool: Pool, quarter: Quarter) -> Release:
     from publish.release import write_release
 
     measured = measured_release(pool, quarter)
@@ -215,7 +224,7 @@ def publish_release(pool: Pool, quarter: Quarter) -> Release:
     require_checks(checks)
     text = staff_text(pool, quarter)
     verify_signoffs(SignedContent.of(measured, text.digest), pool.people, measured.plan.planner, signoffs)
-    code_version = package_version("incident-commons")
+    code_version, start = package_version("incident-commons"), time.monotonic()
     if looks_for_terms(measured.plan):
         _write_for_members(pool, measured, signoffs, code_version, text.digest)
     release = write_release(
@@ -230,7 +239,8 @@ def publish_release(pool: Pool, quarter: Quarter) -> Release:
         text=text,
     )
     mark_published(pool.engine, quarter, measured.version)
-    log(pool, Event.PUBLISHED, quarter=str(quarter))
+    size = sum(each["bytes"] for each in release.manifest["files"])
+    log(pool, Event.PUBLISHED, quarter=str(quarter), bytes=size, seconds=time.monotonic() - start)
     return release
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from flows.drops import drop_of
-from flows.intake_steps import one_at_a_time
 from flows.pool import Pool
 from flows.scrubbing import parts_of
+from flows.turns import Turn, in_turn
 from intake.answering import RECEIPT_FILE, is_kept, keep_answer
 from intake.catalogue import AcceptedSubmission
 from intake.drop import ANSWERS
@@ -50,7 +50,7 @@ def deliver_scrub_reports(pool: Pool) -> int:
     for company, submissions in waiting.items():
         found = [(each, report) for each in submissions if (report := report_of(pool, each)) is not None]
         if found and company in pool.registry.companies:
-            with suppress(CommonsError), one_at_a_time(pool), drop_of(pool, company) as drop:
+            with suppress(CommonsError), in_turn(pool, Turn.INGEST), drop_of(pool, company) as drop:
                 for submission, report in found:
                     files = {SCRUB_REPORT_NAME: _told(pool, submission, report)}
                     drop.write(f"{ANSWERS}/{submission.digest}/{SCRUB_REPORT_NAME}", files[SCRUB_REPORT_NAME])

@@ -1,12 +1,10 @@
 """Scrubbing what was accepted: processes, one model each, over Parquet parts. Finished parts are not done again."""
 
 import dataclasses
-import fcntl
 import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +16,7 @@ from flows.logs import Event, log
 from flows.pool import Pool
 from flows.progress import tell
 from flows.scrub_workers import WorkerDiedError, Workers, share_done
+from flows.turns import Turn, in_turn
 from intake.catalogue import AcceptedSubmission
 from intake.known import submission_folder
 from schemas.at_rest import Room
@@ -97,7 +96,7 @@ def scrub_parts(pool: Pool, pending: list[Part]) -> "ScrubReport":
     merged, failed = ScrubReport(), list[tuple[Part, CommonsError]]()
     if not pending:
         return merged
-    with _one_at_a_time(pool):
+    with in_turn(pool, Turn.SCRUB):
         pending = [part for part in pending if not part.target.exists()]
         jobs = [_Job(part, pool.scrub_settings, keys) for part, keys in _with_keys(pool, pending)]
         # Keys go to a worker in memory: neither its environment nor its command line holds one.
@@ -112,14 +111,6 @@ def scrub_parts(pool: Pool, pending: list[Part]) -> "ScrubReport":
             log(pool, Event.SCRUB_STOPPED, company=part.company, quarter=str(part.quarter), digest=part.source.parent.name)
         raise _all_in_one(failed, len(pending))
     return merged
-
-
-@contextmanager
-def _one_at_a_time(pool: Pool) -> Iterator[None]:
-    """Two runs would scrub the same parts."""
-    with (pool.root / ".scrub.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _tell_by_size(sizes: Sequence[int]) -> Callable[[Sequence[float]], None]:

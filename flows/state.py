@@ -51,7 +51,7 @@ def open_state(url: URL) -> Engine:
     reached.
     """
     engine = _engine(url)
-    with _one_at_a_time(url), _reached(engine) as connection:
+    with _one_at_a_time(url), reached(engine) as connection:
         found = version(connection)
         if found != HEAD and url.get_backend_name() == "sqlite":
             _upgrade(connection)
@@ -67,7 +67,7 @@ def migrate(url: URL) -> tuple[str, str]:
     Tables from before there were migrations are taken over as they are. Raises UsageError where a newer program made it.
     """
     engine = _engine(url)
-    with _one_at_a_time(url), _reached(engine) as connection:
+    with _one_at_a_time(url), reached(engine) as connection:
         before = version(connection)
         if before != HEAD:
             _upgrade(connection)
@@ -109,8 +109,8 @@ def _engine(url: URL) -> Engine:
 
 
 @contextmanager
-def _reached(engine: Engine) -> Iterator[Connection]:
-    """A connection to a database that answers."""
+def reached(engine: Engine) -> Iterator[Connection]:
+    """A connection to a database that answers. Raises TransportError where it does not."""
     connection = None
     local = engine.dialect.name == "sqlite"  # what it lacks is space, and whoever asked tells that
     with nullcontext() if local else suppress(OperationalError):  # whose text names hosts and accounts

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from flows.drops import drop_of
-from flows.intake_steps import one_at_a_time
 from flows.pool import Pool
+from flows.turns import Turn, in_turn
 from intake.drop import ANSWERS, RECEIPT_NAME
 from schemas.errors import CommonsError
 
@@ -20,7 +20,7 @@ def sweep(pool: Pool, now: datetime, *, dry_run: bool = False) -> dict[str, int]
     """
     kept = pool.retention
     old, left = now - timedelta(days=kept.answers_days), now - timedelta(days=kept.leftovers_days)
-    with one_at_a_time(pool):
+    with in_turn(pool, Turn.INGEST):
         swept = {
             "answers": _remove(_older(pool.root / "answers", "*/*", old), dry_run),
             "leftovers": _remove([*_older(pool.root / "staging", "*", left), *_older(pool.scratch, "*", left)], dry_run),

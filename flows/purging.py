@@ -1,11 +1,12 @@
 """Purging: the key of a quarter and company is destroyed, its files are removed, and it is shown that nothing can be read."""
 
-import os
-import shutil
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 from sqlalchemy import JSON, Column, DateTime, Integer, MetaData, String, Table, insert, select
 
@@ -15,11 +16,13 @@ from flows.pool import Pool
 from flows.turns import Turn, in_turn
 from intake.arrival import clear
 from intake.drop import INCOMING
-from schemas.at_rest import Room, decryption
+from schemas.at_rest import Room, parquet_file
 from schemas.errors import CheckFailedError, TransportError, UsageError
 from schemas.periods import Quarter
+from schemas.storage import Place, files_below, remove_folder, source_of
 
 METADATA = MetaData()
+_IN_A_ROOM = re.compile(r"(?P<quarter>[0-9]{4}Q[1-4])/(?P<company>[^./][^/]*)/")
 
 PURGES = Table(
     "purges",
@@ -68,16 +71,16 @@ class Shown:
 def holdings(pool: Pool) -> list[Holding]:
     """Everything that is held: every key, and every folder of files whether its key is there or not."""
     keys = pool.keys_at_rest
-    places = set(keys.held())
+    sizes = defaultdict[tuple[Room, Quarter, str], list[int]](list, {place: [] for place in keys.held()})
     for room in Room:
-        for folder in (pool.root / room).glob("[0-9][0-9][0-9][0-9]Q[1-4]/[!.]*"):
-            places.add((room, Quarter.parse(folder.parent.name), folder.name))
+        for name, size in files_below(pool.room(room)).items():
+            if match := _IN_A_ROOM.match(name):
+                sizes[room, Quarter.parse(match["quarter"]), match["company"]].append(size)
     days = {Room.ACCEPTED: pool.retention.accepted_days, Room.SCRUBBED: pool.retention.scrubbed_days}
     found = []
-    for room, quarter, company in sorted(places):
-        sizes = [path.stat().st_size for path in _files(pool, (room, quarter, company))]
+    for (room, quarter, company), files in sorted(sizes.items()):
         until = (quarter.end + timedelta(days=days[room])).date().isoformat()
-        found.append(Holding(room, quarter, company, until, len(sizes), sum(sizes), keys.exists(room, quarter, company)))
+        found.append(Holding(room, quarter, company, until, len(files), sum(files), keys.exists(room, quarter, company)))
     return found
 
 
@@ -146,18 +149,19 @@ def purges(pool: Pool) -> list[dict[str, str]]:
 
 
 def _purge(pool: Pool, holding: Holding, by: str) -> Shown:
-    files, keys = _files(pool, holding.place), pool.keys_at_rest
+    folder, keys = _folder(pool, holding.place), pool.keys_at_rest
+    files = files_below(folder)
     own = keys.readable().get(holding.place)
-    before = _readable(files, [] if own is None else [own])
-    sizes = sum(path.stat().st_size for path in files)
+    before = _readable(folder, files, [] if own is None else [own])
+    sizes = sum(files.values())
     _record(pool, holding, by, "begun", {"files": len(files), "bytes": sizes, "readable_before": before})
     keys.destroy(*holding.place)
     remaining = list(keys.readable().values())
-    after = _readable(files, remaining)
-    _remove(pool.root / holding.room / str(holding.quarter) / holding.company)
+    after = _readable(folder, files, remaining)
+    remove_folder(folder)
     sendings = _remove_sendings(pool, holding) if holding.room is Room.ACCEPTED else 0
     shown = Shown(len(files), sizes, before, after, len(remaining) + 1, sendings)
-    if after or keys.exists(*holding.place) or _files(pool, holding.place):
+    if after or keys.exists(*holding.place) or files_below(folder):
         raise CheckFailedError(
             "Something of what was purged can still be read.", "Look for copies of keys and files; then run the same again."
         )
@@ -166,35 +170,25 @@ def _purge(pool: Pool, holding: Holding, by: str) -> Shown:
     return shown
 
 
-def _files(pool: Pool, place: tuple[Room, Quarter, str]) -> list[Path]:
+def _folder(pool: Pool, place: tuple[Room, Quarter, str]) -> Place:
     room, quarter, company = place
-    return sorted(path for path in (pool.root / room / str(quarter) / company).rglob("*") if path.is_file())
+    return pool.room(room) / str(quarter) / company
 
 
-def _readable(files: Iterable[Path], keys: Sequence[bytes]) -> int:
+def _readable(folder: Place, files: Iterable[str], keys: Sequence[bytes]) -> int:
     """How many Parquet files can be opened with any of the keys, or with none at all."""
-    return sum(any(_opens(path, key) for key in (None, *keys)) for path in files if path.suffix not in (".json",))
+    sources = (source_of(folder / name) for name in files if not name.endswith(".json"))
+    return sum(any(_opens(source, key) for key in (None, *keys)) for source in sources)
 
 
-def _opens(path: Path, key: bytes | None) -> bool:
+def _opens(source: Path | IO[bytes], key: bytes | None) -> bool:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, decryption_properties=None if key is None else decryption(key)):
+        with parquet_file(source, key):
             return True
     except (OSError, pa.ArrowException):
         return False
-
-
-def _remove(folder: Path) -> None:
-    """Removes a folder, by another name first, so that nothing finds half of it; and what a killed run left of that."""
-    for left in folder.parent.glob(f".purged-{folder.name}-*"):
-        shutil.rmtree(left)
-    if folder.exists():
-        hidden = folder.with_name(f".purged-{folder.name}-{os.getpid()}")
-        folder.rename(hidden)
-        shutil.rmtree(hidden)
 
 
 def _remove_sendings(pool: Pool, holding: Holding) -> int:

@@ -20,6 +20,7 @@ from intake.catalogue import AcceptedSubmission
 from intake.drop import ANSWERS
 from intake.receipt import SCRUB_REPORT, SCRUB_REPORT_NAME, signed
 from schemas.errors import CommonsError
+from schemas.storage import read_files
 
 if TYPE_CHECKING:
     from anonymize.report import ScrubReport
@@ -30,9 +31,13 @@ def report_of(pool: Pool, submission: AcceptedSubmission) -> "ScrubReport | None
     from anonymize.report import ScrubReport
 
     parts = list(parts_of(pool, submission))
-    if not parts or not all(part.target.exists() and part.report_file.exists() for part in parts):
+    if not parts or not all(part.scrubbed for part in parts):
         return None
-    return _merged(ScrubReport.from_dict(orjson.loads(part.report_file.read_bytes())) for part in parts)
+    try:
+        written = read_files([part.report_file for part in parts])
+    except FileNotFoundError:
+        return None
+    return _merged(ScrubReport.from_dict(orjson.loads(each)) for each in written)
 
 
 def deliver_scrub_reports(pool: Pool) -> int:

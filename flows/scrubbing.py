@@ -3,10 +3,10 @@
 import dataclasses
 import itertools
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aggregate.comparing import changes_of
@@ -24,6 +24,7 @@ from schemas.errors import CommonsError, OutOfSpaceError, ScrubStoppedError
 from schemas.periods import Quarter
 from schemas.plan import RegisteredPlan
 from schemas.stages import EncryptedFiles, ScrubbedRecords
+from schemas.storage import Place, clear_parts, files_below
 
 if TYPE_CHECKING:
     from anonymize.report import ScrubReport
@@ -31,17 +32,21 @@ if TYPE_CHECKING:
     from anonymize.shard import ShardKeys
 
 
+_PART = re.compile(r"[^./][^/]*\.parquet")
+
+
 @dataclasses.dataclass(frozen=True)
 class Part:
     """One accepted Parquet file and where its scrubbed form goes."""
 
-    source: Path
-    target: Path
+    source: Place
+    target: Place
     quarter: Quarter
     company: str
+    scrubbed: bool = False  # whether it was, when the places were listed
 
     @property
-    def report_file(self) -> Path:
+    def report_file(self) -> Place:
         """The scrub report of the part. Where the scrubbed part is, it is there too."""
         return self.target.with_suffix(".report.json")
 
@@ -62,9 +67,10 @@ def parts(pool: Pool, quarter: Quarter | None = None, until: str = "") -> Iterat
 def parts_of(pool: Pool, submission: AcceptedSubmission) -> Iterator[Part]:
     """Every part of a submission, in order."""
     source, target = submission_folder(pool.accepted, submission), submission_folder(pool.scrubbed, submission)
+    accepted, scrubbed = ({name for name in files_below(place) if _PART.fullmatch(name)} for place in (source, target))
     # What is scrubbed outlives what was accepted: after a purge of that, only the scrubbed part is there.
-    for name in sorted({path.name for folder in (source, target) for path in folder.glob("*.parquet")}):
-        yield Part(source / name, target / name, submission.quarter, submission.company)
+    for name in sorted(accepted | scrubbed):
+        yield Part(source / name, target / name, submission.quarter, submission.company, name in scrubbed)
 
 
 def _accepted(pool: Pool, quarter: Quarter | None, until: str) -> list[AcceptedSubmission]:
@@ -76,7 +82,7 @@ def pending_parts(pool: Pool) -> list[Part]:
 
     Companies take turns, so that nobody keeps the others waiting by sending a lot.
     """
-    pending = [part for part in parts(pool) if not part.target.exists()]
+    pending = [part for part in parts(pool) if not part.scrubbed]
     turns = Counter[str]()
     numbered = []
     for part in pending:
@@ -153,9 +159,8 @@ def _scrub(job: _Job, progress: Callable[[float], None]) -> "ScrubReport":
     from anonymize.shard import scrub_shard
 
     part = job.part
-    part.target.parent.mkdir(parents=True, exist_ok=True)
-    for left in part.target.parent.glob(f".{part.target.stem}.*"):  # by a worker that was killed
-        left.unlink()
+    for place in (part.target, part.report_file):
+        clear_parts(place)  # by a worker that was killed
     return scrub_shard(part.source, part.target, job.settings, job.keys, report_file=part.report_file, progress=progress)
 
 
@@ -167,7 +172,7 @@ def scrubbed_records(pool: Pool, quarter: Quarter, until: str = "", before: Regi
     Raises ScrubStoppedError where an accepted part is not scrubbed yet.
     """
     found = list(parts(pool, quarter, until))
-    if any(not part.target.exists() for part in found):
+    if not all(part.scrubbed for part in found):
         raise ScrubStoppedError("Accepted records of the quarter are not scrubbed yet.", "Run `commons ingest`.")
     companies = tuple(pool.catalogue.contributors(quarter, until))
     changes = changes_of(pool.changes, quarter)

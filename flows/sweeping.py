@@ -8,7 +8,9 @@ from flows.drops import drop_of
 from flows.pool import Pool
 from flows.turns import Turn, in_turn
 from intake.drop import ANSWERS, RECEIPT_NAME
+from schemas.at_rest import Room
 from schemas.errors import CommonsError
+from schemas.storage import remove_unfinished
 
 _LISTED = 100_000
 
@@ -16,14 +18,16 @@ _LISTED = 100_000
 def sweep(pool: Pool, now: datetime, *, dry_run: bool = False) -> dict[str, int]:
     """Removes what pool.toml's retention says; returns how much by kind, and how many drops could not be looked into.
 
-    `answers`: folders below `answers/`; `delivered`: answers in companies' drops; `leftovers`: staging and scratch folders.
+    `answers`: folders below `answers/`; `delivered`: answers in companies' drops; `leftovers`: staging and scratch folders,
+    and uploads of records to a store that were never completed.
     """
     kept = pool.retention
     old, left = now - timedelta(days=kept.answers_days), now - timedelta(days=kept.leftovers_days)
     with in_turn(pool, Turn.INGEST):
         swept = {
             "answers": _remove(_older(pool.root / "answers", "*/*", old), dry_run),
-            "leftovers": _remove([*_older(pool.root / "staging", "*", left), *_older(pool.scratch, "*", left)], dry_run),
+            "leftovers": _remove([*_older(pool.root / "staging", "*", left), *_older(pool.scratch, "*", left)], dry_run)
+            + sum(remove_unfinished(pool.room(room), left, dry_run=dry_run) for room in Room),
         }
         found = [_delivered(pool, company, old, dry_run) for company in sorted(pool.registry.companies)]
     return {**swept, "delivered": sum(n for n in found if n is not None), "unreachable": sum(n is None for n in found)}

@@ -105,8 +105,11 @@ class PreparedDraw:
         residuals: list[NoisyResidual] = []
         panels: list[NoisyPanel] = []
         marginals: dict[tuple[str, Names], dict[str, Any]] = {}
-        for query in self.queries:
-            noisy = tuple(_evaluate(session, query.measurement(domain, metric, checked)))
+        # One by one the filter would evaluate the maps of all earlier queries anew at each: 162 took 3 s, together they take 0.1 s.
+        measurements = [query.measurement(domain, metric, checked) for query in self.queries]
+        drawn = _evaluate(session, dp.c.make_composition(measurements)) if measurements else []
+        for query, values in zip(self.queries, drawn, strict=True):
+            noisy = tuple(int(value) for value in values)
             if query.name == "estimates":
                 residuals.append(NoisyResidual(query.measure.name, query.keys, noisy, query.scale))
             elif query.name == "panel":
@@ -161,9 +164,9 @@ def _space() -> tuple[Any, Any]:
     return domain, dp.user_distance("users added or removed")
 
 
-def _evaluate(session: Any, measurement: Any) -> list[int]:
+def _evaluate(session: Any, measurement: Any) -> list[Any]:
     try:
-        return [int(value) for value in session(measurement)]
+        return list(session(measurement))
     except Exception:  # OpenDP's message may carry what our own function raised: it goes no further
         refused = True
     if refused:

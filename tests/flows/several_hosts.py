@@ -37,13 +37,13 @@ def measure(pool: Any, meet: Callable[[], None]) -> Any:
 def scrub(pool: Any, meet: Callable[[], None]) -> Any:
     from flows import scrubbing
 
-    with_keys = scrubbing._with_keys
+    outcomes = scrubbing._outcomes
 
     def slowly(*arguments: Any) -> Any:
         meet()
-        return with_keys(*arguments)
+        return outcomes(*arguments)
 
-    scrubbing._with_keys = slowly
+    scrubbing._outcomes = slowly
     return scrubbing.scrub_parts(pool, scrubbing.pending_parts(pool)).records
 
 

@@ -2,12 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.scale_schedule import scheduled
 from flows.deployments import cron_of, deployments, write_prefect_file
 from flows.pool import Pool
 from intake.registry import Schedule
+
+if TYPE_CHECKING:
+    from postgres_server import Server
 
 
 @pytest.mark.parametrize(
@@ -39,3 +44,11 @@ def test_the_file_names_companies_so_only_its_owner_reads_it(pool: Pool) -> None
     path = write_prefect_file(pool)
     assert path == Path(pool.root / "prefect.yaml") and path.stat().st_mode & 0o077 == 0
     assert len(json.loads(path.read_text())["deployments"]) == len(pool.registry.companies) + 2
+
+
+@pytest.mark.long
+def test_a_server_on_postgresql_schedules_every_deployment(postgres: "Server", tmp_path: Path) -> None:
+    """By an account that owns its database and has no other right."""
+    postgres.run("create role keeper login", "create database kept owner keeper")
+    found = scheduled(tmp_path, f"postgresql+asyncpg://keeper@/kept?host={postgres.folder}&port={postgres.port}")
+    assert found["scheduled_deployments"] == 5 and found["scheduled_runs"] >= 5

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from flows.deployments import last_due
-from flows.drops import drop_of, make_local_drops
+from flows.drops import drop_of
 from flows.logs import Event, log_lines
 from flows.pool import Pool
 from flows.scrubbing import parts_of
@@ -34,9 +35,10 @@ class Backlog:
 
 def waiting_submissions(pool: Pool) -> tuple[Backlog, dict[str, CommonsError]]:
     """Complete submissions in all drops, and by company why a drop could not be looked into."""
-    make_local_drops(pool)
     moments, unreachable = list[float](), dict[str, CommonsError]()
     for company in sorted(pool.registry.companies):
+        if "://" not in (url := pool.drop_url(company)) and not Path(url).exists():
+            continue  # a new company's: the next intake makes it
         try:
             with drop_of(pool, company) as drop:
                 moments += [each.modified for each in drop.of_each(INCOMING, MANIFEST_PART, LOOKED_AT).values()]

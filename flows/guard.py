@@ -19,6 +19,7 @@ _SQLITE_WRITING = (
     sqlite3.SQLITE_IOERR_SHMMAP,
     sqlite3.SQLITE_IOERR_FSYNC,
 )
+_NO_THREAD = "can't start new thread"  # no memory for its stack, or too many of them
 _OF_DUCKDB = ("duckdb", "_duckdb")
 _BY_NAME = frozenset(("OutOfMemoryException", "DiskFull"))  # of DuckDB, and of PostgreSQL's drivers: not loaded for their names
 
@@ -68,6 +69,8 @@ def _lacks_space(error: BaseException) -> bool:
         return True
     if type(error).__module__ in _OF_DUCKDB and os.strerror(errno.ENOSPC) in str(error):
         return True  # DuckDB has no error of its own for a full disk
+    if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+        return True
     return isinstance(error, MemoryError) or type(error).__name__ in _BY_NAME
 
 

@@ -9,15 +9,18 @@ from flows.machine import free_disk
 from flows.pool import Pool
 from schemas.errors import CommonsError, InternalError, OutOfSpaceError
 
-_FULL = 1 << 20
+PREFECT_NEEDS = 8 << 20
+"""Bytes that Prefect's own database needs: where they lack, its server does not start, after minutes, and does not say why."""
 
 
 def run_flow(flow: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
     """Runs a flow in this process (on the configured server, or an ephemeral one) and returns its result.
 
     Raises the CommonsError that a task ended with (the flow has logged it), OutOfSpaceError where the disk of the root is full,
-    as Prefect's own database does not say, or InternalError with the error type's name only.
+    or InternalError with the error type's name only.
     """
+    pool = Pool(Path(arguments[0]))  # the root is what every flow is told first
+    _refuse_full_disk(pool)
     error: CommonsError
     try:
         result: dict[str, Any] = flow(*arguments)
@@ -25,9 +28,13 @@ def run_flow(flow: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
     except CommonsError as known:
         error = type(known)(known.message, known.next_step)
     except Exception as unforeseen:
-        root = Path(arguments[0])  # what every flow is told first
         error = InternalError(f"Prefect ended the run with {type(unforeseen).__name__}.", "See its server's log.")
-        if free_disk(root) < _FULL:
-            error = OutOfSpaceError("The disk of the pool's root is full.", "Free some and run the same command: it resumes.")
-        log_error(Pool(root), error)
+        log_error(pool, error)
+    if isinstance(error, InternalError):
+        _refuse_full_disk(pool)
     raise error
+
+
+def _refuse_full_disk(pool: Pool) -> None:
+    if free_disk(pool.root) < PREFECT_NEEDS:
+        raise OutOfSpaceError("The disk of the pool's root is full.", "Free some and run the same command: it resumes.")

@@ -186,12 +186,14 @@ def test_free_disk_is_of_the_folder_that_will_be_made(tmp_path: Path) -> None:
     assert abs(free_disk(tmp_path / "not" / "there") - free_disk(tmp_path)) < 1 << 30
 
 
-def test_a_limit_of_the_address_space_ends_in_the_error_of_lack(tmp_path: Path) -> None:
-    """The guard, met by a process that may have no more memory."""
+@pytest.mark.parametrize("work", ["numpy.ones, 1 << 32", "threading.Thread(target=print).start", "bytearray, 1 << 40"])
+def test_a_limit_of_the_address_space_ends_in_the_error_of_lack(work: str) -> None:
+    """The guard, met by a process that may have no more memory: 4 MiB, less than the stack of a thread."""
     code = (
-        "import resource, json; import numpy; from flows.guard import guarded; from schemas.errors import CommonsError\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
-        "try: guarded(numpy.ones, 1 << 32)\n"
+        "import resource, json, threading; import numpy; from flows.guard import guarded; from schemas.errors import CommonsError\n"
+        "limit = (int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()) + (4 << 20)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        f"try: guarded({work})\n"
         "except CommonsError as error: print(json.dumps([int(error.exit_code), error.message]))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout

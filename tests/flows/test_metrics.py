@@ -18,7 +18,7 @@ from stores import send
 
 from cli.main import run
 from flows.drops import make_local_drops, waiting
-from flows.health import CHECKS
+from flows.health import CHECKS, Condition, health
 from flows.intake_steps import take_in_submission
 from flows.logs import FILE, Event, log, log_lines
 from flows.metrics import STAGES, PoolCollector, metrics_text, serve_metrics, write_metrics
@@ -236,6 +236,27 @@ def test_health_for_machines(pool: Pool, capsys: pytest.CaptureFixture[str], mon
     assert {name for name, each in by_name.items() if each["condition"] == "not known"} == set(CHECKS) - {
         "configuration", "disk", "memory", "state",
     }  # fmt: skip
+
+
+def test_looking_changes_nothing(pool: Pool) -> None:
+    def tree() -> dict[str, bytes | None]:
+        left_alone = ("state.db-wal", "state.db-shm")  # SQLite's own
+        paths = (path for path in pool.root.rglob("*") if path.name not in left_alone)
+        return {str(path): path.read_bytes() if path.is_file() else None for path in paths}
+
+    pool.engine.dispose()
+    shutil.rmtree(pool.root / "drops" / "cedar")
+    before = tree()
+    assert all(each.condition is Condition.WELL for each in health(Pool(pool.root)))
+    assert metrics_text(Pool(pool.root))
+    assert tree() == before
+
+
+def test_what_rests_on_a_broken_configuration_is_not_known(pool: Pool) -> None:
+    (pool.root / "config" / "pool.toml").write_text("nothing = 1\n")
+    first, *others = health(Pool(pool.root))
+    assert (first.check, first.condition, first.exit_code) == ("configuration", Condition.FAILED, 2)
+    assert {each.condition for each in others} == {Condition.UNKNOWN}
 
 
 def test_a_collector_holds_nothing_between_two_looks(pool: Pool) -> None:

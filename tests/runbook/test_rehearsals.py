@@ -24,6 +24,7 @@ from flows.intake_steps import take_in_submission
 from flows.logs import Event, log
 from flows.pool import Pool
 from flows.release_steps import approve_release, check_release, make_plan, measure_release, publish_release
+from flows.runs import PREFECT_NEEDS, run_flow
 from flows.scrubbing import pending_parts, scrub_parts
 from flows.state import migrate
 from intake.sealing import MANIFEST_PART
@@ -58,6 +59,16 @@ def test_health_sees_a_full_disk(pool: Pool, console: Console, small_disk: Mount
     assert console.health(pool) == 30
     disk.mend()
     assert console.health(pool) == 0
+
+
+def test_a_command_on_a_full_disk(pool: Pool, console: Console, small_disk: Mount, tmp_path: Path) -> None:
+    disk, ran = small_disk(tmp_path / "disk"), list[str]()
+    disk.leave(PREFECT_NEEDS // 2)
+    assert console.step(run_flow, ran.append, str(disk.place)) == 30
+    assert not ran  # it would have waited for a server that cannot start
+    disk.mend()
+    assert console.step(run_flow, ran.append, str(disk.place)) == 0
+    assert ran == [str(disk.place)]
 
 
 def test_taking_in_on_a_full_disk(pool: Pool, console: Console, small_disk: Mount, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from flows.artifacts import show_intake, show_scrub
 from flows.drops import in_turns, waiting_by_company
 from flows.guard import guarded
 from flows.intake_steps import clear_leftovers, take_in_submission
-from flows.logs import Event, log, log_error
+from flows.logs import Event, errors_logged, log, log_error
 from flows.pool import Pool
 from flows.progress import tell
 from flows.scrub_reports import deliver_scrub_reports
@@ -32,12 +33,14 @@ def scrub_task(root: str) -> dict[str, Any]:
     pool = Pool(Path(root))
     start = time.monotonic()
     pending = guarded(pending_parts, pool)
+    size = sum(part.source.stat().st_size for part in pending)
     try:
         report = guarded(scrub_parts, pool, pending)
     finally:
         guarded(deliver_scrub_reports, pool)
     if pending:
-        log(pool, Event.SCRUB_BATCH, rows=report.records, seconds=time.monotonic() - start)
+        log(pool, Event.SCRUB_BATCH, rows=report.records, bytes=size, seconds=time.monotonic() - start)
+        show_scrub(len(pending), report.as_dict())
     return {"parts": len(pending), **report.as_dict()}
 
 
@@ -49,8 +52,9 @@ def intake(root: str, company: str = "") -> dict[str, Any]:
     """
     pool, start = Pool(Path(root)), time.monotonic()
     log(pool, Event.INGEST_STARTED)
-    guarded(clear_leftovers, pool)
-    found = guarded(waiting_by_company, pool, company)
+    with errors_logged(pool):
+        guarded(clear_leftovers, pool)
+        found = guarded(waiting_by_company, pool, company)
     failed = [error for error in found.values() if isinstance(error, CommonsError)]
     results, arrivals = [], in_turns(found)
     spent, most, left = defaultdict[str, float](float), pool.settings.intake.most_seconds, 0
@@ -66,8 +70,13 @@ def intake(root: str, company: str = "") -> dict[str, Any]:
             failed.append(error)
         spent[arrival.company] += time.monotonic() - begun
         tell("intake", done / len(arrivals))
-    scrubbed = scrub_task(root)
-    log(pool, Event.INGEST_ENDED, rows=sum(each["records"] for each in results), seconds=time.monotonic() - start)
+    if arrivals:
+        show_intake(results, left)
+    with errors_logged(pool):
+        scrubbed = scrub_task(root)
+    whose = {"company": company} if company else {}
+    rows = sum(each["records"] for each in results)
+    log(pool, Event.INGEST_ENDED, rows=rows, seconds=time.monotonic() - start, **whose)
     if failed:
         told = next((error for error in failed if isinstance(error, OutOfSpaceError)), failed[0])
         raise type(told)(told.message, told.next_step)

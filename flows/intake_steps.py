@@ -41,6 +41,7 @@ def take_in_submission(pool: Pool, company: str, digest: str) -> dict[str, Any]:
         result = _refused_at_the_door(pool.door, delivery, company, digest) or take_in(delivery, pool.door)
         answer(drop, digest, result.answer)
         clear(drop, digest)
+    size = sum(file.bytes for file in result.submission.manifest.files) if result.submission else 0
     told = {
         "decision": result.decision,
         "company": company,
@@ -51,14 +52,14 @@ def take_in_submission(pool: Pool, company: str, digest: str) -> dict[str, Any]:
         "quarantined": result.report.quarantined,
         "findings": dict(sorted(result.report.counts.items())),
     }
-    _log_decision(pool, digest, told, time.monotonic() - start)
+    _log_decision(pool, digest, told, size, time.monotonic() - start)
     return told
 
 
-def _log_decision(pool: Pool, digest: str, told: dict[str, Any], seconds: float) -> None:
+def _log_decision(pool: Pool, digest: str, told: dict[str, Any], size: int, seconds: float) -> None:
     quarter = {"quarter": told["quarter"]} if told["quarter"] else {}
     fields = {"company": told["company"], "decision": told["decision"], "rows": told["records"], "counts": told["findings"]}
-    log(pool, Event.SUBMISSION_DECIDED, digest=digest, seconds=seconds, **quarter, **fields)
+    log(pool, Event.SUBMISSION_DECIDED, digest=digest, bytes=size, seconds=seconds, **quarter, **fields)
 
 
 def clear_leftovers(pool: Pool) -> None:

@@ -17,7 +17,9 @@ from prefect.client.orchestration import get_client
 from prefect.flow_runs import pause_flow_run
 from prefect.runtime import flow_run
 
+from flows.artifacts import show_budget, show_checks
 from flows.guard import guarded
+from flows.logs import errors_logged
 from flows.pool import Pool
 from flows.progress import tell
 from flows.release_steps import check_release, is_approved, measure_release, publish_release
@@ -33,7 +35,9 @@ Stage = Literal["measure", "check", "publish"]
 @task(name="measure", retries=0, cache_policy=NO_CACHE)
 def measure_task(root: str, quarter: str) -> dict[str, Any]:
     """Measures the registered plan; returns public facts only."""
-    measured = guarded(measure_release, Pool(Path(root)), Quarter.parse(quarter))
+    pool = Pool(Path(root))
+    measured = guarded(measure_release, pool, Quarter.parse(quarter))
+    show_budget(pool)
     cells = sum(table.rows.num_rows for table in measured.cell_tables)
     return {"version": measured.version, "plan": measured.plan.hash, "cells": cells, "epsilon": measured.spend.epsilon}
 
@@ -42,6 +46,7 @@ def measure_task(root: str, quarter: str) -> dict[str, Any]:
 def check_task(root: str, quarter: str) -> dict[str, Any]:
     """Runs the checks; returns their names and results."""
     results = guarded(check_release, Pool(Path(root)), Quarter.parse(quarter))
+    show_checks(quarter, results)
     return {result.name: result.passed for result in results}
 
 
@@ -91,6 +96,11 @@ def release(root: str, quarter: str, until: Stage, wait: bool = False) -> dict[s
 
     With `wait` a run until `publish` is paused until both have signed; without it publishing is refused before that.
     """
+    with errors_logged(Pool(Path(root))):
+        return _release(root, quarter, until, wait)
+
+
+def _release(root: str, quarter: str, until: Stage, wait: bool) -> dict[str, Any]:
     result: dict[str, Any] = {"measure": measure_task(root, quarter)}
     tell(f"measure {quarter}", 1.0)
     if until in ("check", "publish"):

@@ -48,7 +48,7 @@ demo: setup-run ## all of it on synthetic data, below demo/
 	$(BIN)/commons demo --root demo
 
 test: setup setup-readers ## the tests (under 15 minutes on 2 cores)
-	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile --durations=25 --durations-min=5
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder --durations=25 --durations-min=5
 
 test-long: setup ## the long suites: attacks, audits, statistics over many seeds
 	$(BIN)/python -m pytest -m long

@@ -344,7 +344,7 @@ def _rows_of(rows: list[dict[str, Any]], measure: Measure, marginal: tuple[str, 
 
 
 def test_intervals_cover_both_truths(tmp_path: Path) -> None:
-    found = coverage(range(100, 102), 8000, 6, tmp_path)
+    found = coverage(range(100, 101), 8000, 6, tmp_path)
     for name, (hit, tried) in found.items():
         chance = 3 * math.sqrt(0.95 * 0.05 / tried)  # so few rates cannot tell more; the long test below can
         assert tried > 100, name

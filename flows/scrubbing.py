@@ -20,7 +20,7 @@ from flows.turns import Turn, in_turn
 from intake.catalogue import AcceptedSubmission
 from intake.known import submission_folder
 from schemas.at_rest import Room
-from schemas.errors import CommonsError, OutOfSpaceError, ScrubStoppedError
+from schemas.errors import CommonsError, OutOfSpaceError, ScrubStoppedError, UsageError
 from schemas.periods import Quarter
 from schemas.plan import RegisteredPlan
 from schemas.stages import EncryptedFiles, ScrubbedRecords
@@ -169,14 +169,25 @@ def scrubbed_records(pool: Pool, quarter: Quarter, until: str = "", before: Regi
 
     Newcomers are those companies that the plan of the quarter before did not count, where there is one.
 
-    Raises ScrubStoppedError where an accepted part is not scrubbed yet.
+    Raises ScrubStoppedError where an accepted part is not scrubbed yet, UsageError where records are not where they should be.
     """
-    found = list(parts(pool, quarter, until))
+    found = [part for submission in _accepted(pool, quarter, until) for part in _present(pool, submission)]
     if not all(part.scrubbed for part in found):
         raise ScrubStoppedError("Accepted records of the quarter are not scrubbed yet.", "Run `commons ingest`.")
     companies = tuple(pool.catalogue.contributors(quarter, until))
     changes = changes_of(pool.changes, quarter)
     return ScrubbedRecords(quarter, tuple(_by_company(pool, found)), companies, newcomers(pool, companies, before), changes)
+
+
+def _present(pool: Pool, submission: AcceptedSubmission) -> list[Part]:
+    """Parts of a submission; none only where it has no rows, or they were purged."""
+    found = list(parts_of(pool, submission))
+    if not found and submission.kept and not pool.keys_at_rest.destroyed(Room.SCRUBBED, submission.quarter, submission.company):
+        raise UsageError(
+            "Records that were accepted are not where pool.toml says.",
+            "Set `records` in [storage] to where they are, or restore them from a backup: nothing is measured without them.",
+        )
+    return found
 
 
 def _by_company(pool: Pool, found: list[Part]) -> Iterator[EncryptedFiles]:

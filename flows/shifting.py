@@ -57,7 +57,7 @@ def _files(pool: Pool, quarter: Quarter) -> dict[str, EncryptedFiles]:
     """Scrubbed files of a quarter by company; what was purged, or is not scrubbed yet, is not among them."""
     found = {}
     for company, own in itertools.groupby(parts(pool, quarter), key=lambda part: part.company):
-        there = tuple(part.target for part in own if part.target.exists())
+        there = tuple(part.target for part in own if part.scrubbed)
         try:
             key = pool.keys_at_rest.existing(Room.SCRUBBED, quarter, company) if there else b""
         except NoLongerHeldError:

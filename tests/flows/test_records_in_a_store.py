@@ -11,7 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from dask_cluster import dask_cluster
 from filled_pool import QUARTER, fill, until_published
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect_server import prefect_server
 from stores import Store
 
 from aggregate.reading import count_rows, record_batches
@@ -25,7 +28,7 @@ from flows.sweeping import sweep
 from publish.verify import verify_release
 from schemas.arrow import pool_schema
 from schemas.at_rest import Room, parquet_file
-from schemas.errors import ExitCode, ScrubStoppedError, TransportError
+from schemas.errors import ExitCode, ScrubStoppedError, TransportError, UsageError
 from schemas.storage import Place, files_below, source_of, whole_file
 
 
@@ -172,6 +175,35 @@ def test_a_setting_that_names_no_place_is_told(tmp_path: Path, stored: Pool, cap
     settings.write_text(settings.read_text().replace("s3://pool/", "s3://me:quill@pool/"))
     assert run(["purge", "--due", "--dry-run", "--root", str(tmp_path / "pool")]) == ExitCode.USAGE
     assert "quill" not in capsys.readouterr().err
+
+
+def test_records_that_were_left_where_they_are_no_longer_looked_for_are_missed(pool: Pool) -> None:
+    settings = pool.root / "config" / "pool.toml"
+    settings.write_text(settings.read_text().replace(pool.settings.storage.records, f"s3://pool/records/{secrets.token_hex(8)}"))
+    elsewhere = Pool(pool.root)
+    with pytest.raises(UsageError, match=r"not where pool\.toml says"):
+        scrubbed_records(elsewhere, QUARTER)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_workers_of_a_cluster_read_and_write_the_store(pool: Pool, stored: Pool, tmp_path: Path) -> None:
+    before = pool.settings.storage.records
+    for part in parts(pool, QUARTER):
+        part.target.unlink()
+    (tmp_path / "prefect").mkdir()
+    with prefect_server(tmp_path / "prefect") as api, temporary_settings({PREFECT_API_URL: api}):
+        heard = bytearray()
+        with dask_cluster(tmp_path / "cluster", heard=heard) as cluster:
+            settings = pool.root / "config" / "pool.toml"
+            settings.write_text(settings.read_text().replace('\ncluster = ""\n', f'\ncluster = "{cluster.address}"\n'))
+            on_cluster = Pool(pool.root)
+            assert (on_cluster.settings.storage.records, on_cluster.settings.scrub.cluster) == (before, cluster.address)
+            scrub_parts(on_cluster, pending_parts(on_cluster))
+    assert pending_parts(on_cluster) == []
+    assert rows(on_cluster, Room.SCRUBBED) == rows(stored, Room.SCRUBBED)
+    assert heard
+    assert not any(secret.encode() in heard for secret in ("secret-of-pool", "key-of-pool"))
 
 
 _READING = """

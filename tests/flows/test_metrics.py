@@ -4,15 +4,19 @@ import json
 import re
 import shutil
 import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filled_pool import QUARTER, key, until_checked
+from prefect_server import own_environment
 from prometheus_client.parser import text_string_to_metric_families
 from stores import send
 
@@ -29,6 +33,8 @@ from intake.sealing import MANIFEST_PART
 from publish.path import State
 from schemas.errors import ExitCode, TransportError
 from schemas.findings import FINDING_CODES
+
+COMMONS = Path(sys.executable).parent / "commons"
 
 Found = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -180,9 +186,7 @@ def test_the_file_is_whole_or_not_there_and_is_for_its_owner_and_group(pool: Poo
 
 
 def test_they_are_served_until_they_are_not(pool: Pool) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     end = serve_metrics(pool, "127.0.0.1", port)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         text = answer.read().decode()
@@ -192,6 +196,29 @@ def test_they_are_served_until_they_are_not(pool: Pool) -> None:
     end()
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.long
+def test_commons_serve_serves_them_beside_the_server(pool: Pool) -> None:
+    ports = free_port(), free_port()
+    command = [COMMONS, "serve", "--root", pool.root, "--port", str(ports[0]), "--metrics-port", str(ports[1])]
+    process = subprocess.Popen(command, env=own_environment())
+    try:
+        text = ""
+        while not text:
+            assert process.poll() is None, "commons serve ended"
+            with suppress(urllib.error.URLError), urllib.request.urlopen(f"http://127.0.0.1:{ports[1]}/metrics") as answer:
+                text = answer.read().decode()
+    finally:
+        process.terminate()
+        process.wait(120)
+    assert of(text, "commons_health", check="state") == 1
 
 
 def _version() -> str:

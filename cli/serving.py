@@ -41,7 +41,7 @@ def deploy(*, api: str = "", root: Root = DEFAULT_ROOT, json: Json = False) -> i
     return ExitCode.DONE
 
 
-def serve(*, host: str = "127.0.0.1", port: int = 4200, runs: int = 2, root: Root = DEFAULT_ROOT) -> int:
+def serve(*, host: str = "127.0.0.1", port: int = 4200, runs: int = 2, metrics_port: int = 0, root: Root = DEFAULT_ROOT) -> int:
     """Run a pool on its schedules on this machine: a Prefect server, its page, and a worker, until stopped (Ctrl-C).
 
     Example: `commons serve --root pool`
@@ -50,10 +50,11 @@ def serve(*, host: str = "127.0.0.1", port: int = 4200, runs: int = 2, root: Roo
         host: address to listen on. The page knows no identities: leave it where only operators reach it.
         port: port of the server and its page.
         runs: runs at the same time, at most.
+        metrics_port: serve metrics for Prometheus on this port too, at /metrics; 0: do not.
     """
     from flows.serving import serve
 
     say(f"Serving on http://{host}:{port}. Stop with Ctrl-C.")
     with progress():
-        serve(_pool(root), host, port, runs)
+        serve(_pool(root), host, port, runs, metrics_port)
     return ExitCode.DONE

@@ -16,7 +16,7 @@ from flows.prefect_home import SETTINGS
 from flows.progress import tell
 from schemas.errors import TransportError
 
-START_SECONDS = 120
+START_SECONDS = 600  # a busy machine takes minutes; one that failed is noticed at once
 _LOOK_SECONDS = 0.5
 
 
@@ -33,18 +33,22 @@ def deploy(pool: Pool, api: str) -> list[str]:
     return [each["name"] for each in deployments(pool)]
 
 
-def serve(pool: Pool, host: str, port: int, workers: int) -> None:
+def serve(pool: Pool, host: str, port: int, workers: int, metrics_port: int = 0) -> None:
     """Runs a server, deploys, and runs a worker, until told to stop (SIGTERM, SIGINT) or until one of the two ends.
 
     Args:
         workers: runs at the same time, at most.
+        metrics_port: of the pool's metrics, on the same host; 0: they are not served.
 
     Raises TransportError where one of them does not start, or ends by itself.
     """
     api = f"http://{host}:{port}/api"
     environment = _environment(pool, api)
     server = _command("server", "start", "--host", host, "--port", str(port))
-    with _running(server, environment, pool.root / "prefect" / "server.log") as running:
+    with (
+        _metrics_served(pool, host, metrics_port),
+        _running(server, environment, pool.root / "prefect" / "server.log") as running,
+    ):
         _wait_until_healthy(api, running)
         tell("server", 1.0)
         deploy(pool, api)
@@ -56,6 +60,20 @@ def serve(pool: Pool, host: str, port: int, workers: int) -> None:
                 if any(process.poll() is not None for process in (running, working)):
                     raise TransportError("The Prefect server or its worker ended.", "See prefect/*.log below the pool's root.")
                 time.sleep(_LOOK_SECONDS)
+
+
+@contextmanager
+def _metrics_served(pool: Pool, host: str, port: int) -> Iterator[None]:
+    if not port:
+        yield
+        return
+    from flows.metrics import serve_metrics
+
+    end = serve_metrics(pool, host, port)
+    try:
+        yield
+    finally:
+        end()
 
 
 def _environment(pool: Pool, api: str) -> dict[str, str]:
@@ -93,10 +111,11 @@ def _wait_until_healthy(api: str, server: "subprocess.Popen[bytes]") -> None:
 
 @contextmanager
 def _running(command: Sequence[str], environment: dict[str, str], log: Path) -> "Iterator[subprocess.Popen[bytes]]":
-    """A process with its children, all ended on the way out."""
+    """A process with its children, all ended on the way out, and also where this one is killed."""
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with log.open("ab") as sink:
-        process = subprocess.Popen(command, env=environment, stdout=sink, stderr=sink, start_new_session=True)  # noqa: S603
+        kept = [sys.executable, "-m", "flows.with_parent", str(os.getpid()), *command]
+        process = subprocess.Popen(kept, env=environment, stdout=sink, stderr=sink, start_new_session=True)  # noqa: S603
     try:
         yield process
     finally:

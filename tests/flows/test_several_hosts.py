@@ -86,6 +86,7 @@ def spends(pool: Pool) -> list[str]:
     return [entry["kind"] for entry in pool.ledger.entries()]
 
 
+@pytest.mark.long
 def test_measured_on_two_at_once_there_is_one_spend_and_one_answer(shared: Pool, hosts: Hosts) -> None:
     make_plan(shared, QUARTER, key(shared, "olga"))
     one, another = hosts("measure", "measure")
@@ -94,6 +95,7 @@ def test_measured_on_two_at_once_there_is_one_spend_and_one_answer(shared: Pool,
     assert spends(shared) == ["plan", "reserve", "answer"] and shared.ledger.faults() == []
 
 
+@pytest.mark.long
 def test_without_turns_one_of_them_would_be_refused_and_still_nothing_spent_twice(shared: Pool, hosts: Hosts) -> None:
     """The break: this is what the test above sees where machines do not take turns."""
     make_plan(shared, QUARTER, key(shared, "olga"))
@@ -129,6 +131,7 @@ def test_scrubbed_on_two_at_once_each_part_is_scrubbed_once(shared: Pool, hosts:
 # Approving on PostgreSQL.
 
 
+@pytest.mark.long
 def test_a_release_is_approved_and_published_with_its_state_on_postgresql(shared: Pool) -> None:
     until_checked(shared)
     signed = approve_release(shared, QUARTER, key(shared, "carl"))

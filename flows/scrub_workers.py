@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -19,7 +19,7 @@ Told = Callable[[Sequence[float]], None]
 """Told, twice a second, the share of each job that is done, 0 to 1."""
 
 TRIES_ALONE = 2
-_TELL_SECONDS = 0.5
+TELL_SECONDS = 0.5
 
 # Spawned: a fork would copy the locks that threads of whoever runs this hold.
 _CONTEXT = multiprocessing.get_context("spawn")
@@ -38,12 +38,36 @@ class WorkerDiedError(ScrubStoppedError):
         )
 
 
+def alone_in_the_end(
+    run: Callable[[deque[int], bool], Iterator[tuple[int, R | CommonsError]]], numbers: Iterable[int]
+) -> Iterator[tuple[int, R | CommonsError]]:
+    """Gives the number and the outcome of each job, as they end; a job whose worker died is tried again when all others are done.
+
+    It may have needed no more than the memory that they took.
+
+    Args:
+        run: does the jobs of these numbers; told whether it is for one to be tried alone.
+    """
+    again = []
+    for number, outcome in run(deque(numbers), False):
+        if isinstance(outcome, WorkerDiedError):
+            again.append(number)
+        else:
+            yield number, outcome
+    for number in again:
+        last: R | CommonsError = WorkerDiedError()
+        for _ in range(TRIES_ALONE):
+            [(_, last)] = run(deque([number]), True)
+            if not isinstance(last, WorkerDiedError):
+                break
+        yield number, last
+
+
 class Workers(Generic[J, R]):
     """Runs `work(number, job)` for every job, in at most `count` processes. What ends in a CommonsError has it as its outcome.
 
-    Each process is a pool of its own: the standard one, of several, ends all of them when one dies. A job whose process died
-    is tried again when all others are done: it may have needed no more than the memory that they took. The processes end
-    with this one, however that ends.
+    Each process is a pool of its own: the standard one, of several, ends all of them when one dies. The processes end with
+    this one, however that ends.
     """
 
     def __init__(self, work: Callable[[int, J], R], jobs: Sequence[J], count: int) -> None:
@@ -53,22 +77,11 @@ class Workers(Generic[J, R]):
 
     def outcomes(self, told: Told = lambda shares: None) -> Iterator[tuple[int, R | CommonsError]]:
         """Gives the number and the outcome of each job, as they end."""
-        again = []
-        for number, outcome in self._run(deque(range(len(self._jobs))), self._count, told):
-            if isinstance(outcome, WorkerDiedError):
-                again.append(number)
-            else:
-                yield number, outcome
-        for number in again:
-            yield number, self._alone(number, told)
 
-    def _alone(self, number: int, told: Told) -> R | CommonsError:
-        outcome: R | CommonsError = WorkerDiedError()
-        for _ in range(TRIES_ALONE):
-            [(_, outcome)] = self._run(deque([number]), 1, told)
-            if not isinstance(outcome, WorkerDiedError):
-                break
-        return outcome
+        def run(waiting: deque[int], alone: bool) -> Iterator[tuple[int, R | CommonsError]]:
+            return self._run(waiting, 1 if alone else self._count, told)
+
+        return alone_in_the_end(run, range(len(self._jobs)))
 
     def _run(self, waiting: deque[int], count: int, told: Told) -> Iterator[tuple[int, R | CommonsError]]:
         running: dict[Future[R], tuple[int, _Worker]] = {}
@@ -78,7 +91,7 @@ class Workers(Generic[J, R]):
                 while waiting and idle:
                     number, worker = waiting.popleft(), idle.pop()
                     running[worker.submit(self._work, number, self._jobs[number])] = number, worker
-                for future in wait(running, _TELL_SECONDS, FIRST_COMPLETED).done:
+                for future in wait(running, TELL_SECONDS, FIRST_COMPLETED).done:
                     number, worker = running.pop(future)
                     idle.append(worker)
                     self._shares[number] = 1.0

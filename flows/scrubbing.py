@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -52,7 +51,9 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Job:
+class Job:
+    """A part with all that scrubbing it needs. Keys go to a worker in memory: neither its environment nor its command line holds one."""
+
     part: Part
     settings: "ScrubSettings"
     keys: "ShardKeys"
@@ -104,10 +105,7 @@ def scrub_parts(pool: Pool, pending: list[Part]) -> "ScrubReport":
         return merged
     with in_turn(pool, Turn.SCRUB):
         pending = [part for part in pending if not part.target.exists()]
-        jobs = [_Job(part, pool.scrub_settings, keys) for part, keys in _with_keys(pool, pending)]
-        # Keys go to a worker in memory: neither its environment nor its command line holds one.
-        workers = Workers(_scrub_part, jobs, pool.settings.scrub.workers or os.cpu_count() or 1)
-        for number, outcome in workers.outcomes(_tell_by_size([job.part.source.stat().st_size for job in jobs])):
+        for number, outcome in _outcomes(pool, pending):
             if isinstance(outcome, CommonsError):
                 failed.append((pending[number], outcome))
             else:
@@ -119,11 +117,20 @@ def scrub_parts(pool: Pool, pending: list[Part]) -> "ScrubReport":
     return merged
 
 
-def _tell_by_size(sizes: Sequence[int]) -> Callable[[Sequence[float]], None]:
-    def told(shares: Sequence[float]) -> None:
-        tell("scrub", sum(size * share for size, share in zip(sizes, shares, strict=False)) / max(1, sum(sizes)))
+def _outcomes(pool: Pool, pending: Sequence[Part]) -> "Iterator[tuple[int, ScrubReport | CommonsError]]":
+    jobs = [Job(part, pool.scrub_settings, keys_of(pool, part)) for part in pending]
+    if pool.settings.scrub.cluster and pending:
+        from flows.scrub_on_dask import scrub_on_cluster
 
-    return told
+        return enumerate(scrub_on_cluster(pool, pending))
+    return Workers(_scrub_part, jobs, pool.scrub_workers).outcomes(
+        partial(tell_by_size, [part.source.stat().st_size for part in pending])
+    )
+
+
+def tell_by_size(sizes: Sequence[int], shares: Sequence[float]) -> None:
+    """Tells the progress of parts of these sizes, of each of which a share is done."""
+    tell("scrub", sum(size * share for size, share in zip(sizes, shares, strict=False)) / max(1, sum(sizes)))
 
 
 _NEED = (ScrubStoppedError, OutOfSpaceError, WorkerDiedError)
@@ -140,22 +147,20 @@ def _all_in_one(failed: Sequence[tuple[Part, CommonsError]], pending: int) -> Co
     return type(worst)(f"{worst.message} {left}", worst.next_step)
 
 
-def _with_keys(pool: Pool, pending: list[Part]) -> "list[tuple[Part, ShardKeys]]":
+def keys_of(pool: Pool, part: Part) -> "ShardKeys":
+    """The keys of a part. Raises NoLongerHeldError where one was destroyed, InternalError where that of the accepted is lost."""
     from anonymize.shard import ShardKeys
 
-    found: dict[tuple[Quarter, str], ShardKeys] = {}
-    for part in pending:
-        place = (part.quarter, part.company)
-        if place not in found:
-            found[place] = ShardKeys(pool.keys_at_rest.existing(Room.ACCEPTED, *place), pool.keys_at_rest(Room.SCRUBBED, *place))
-    return [(part, found[part.quarter, part.company]) for part in pending]
+    place = (part.quarter, part.company)
+    return ShardKeys(pool.keys_at_rest.existing(Room.ACCEPTED, *place), pool.keys_at_rest(Room.SCRUBBED, *place))
 
 
-def _scrub_part(number: int, job: _Job) -> "ScrubReport":
-    return guarded(_scrub, job, partial(share_done, number))
+def _scrub_part(number: int, job: Job) -> "ScrubReport":
+    return guarded(scrub_one, job, partial(share_done, number))
 
 
-def _scrub(job: _Job, progress: Callable[[float], None]) -> "ScrubReport":
+def scrub_one(job: Job, progress: Callable[[float], None]) -> "ScrubReport":
+    """Scrubs a part in this process; see `anonymize.shard.scrub_shard`."""
     from anonymize.shard import scrub_shard
 
     part = job.part

@@ -50,7 +50,7 @@ class Condition(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class HealthLine:
     """What one check found. `exit_code` and `next_step` are of a failed one."""
 
     check: str
@@ -60,23 +60,23 @@ class Finding:
     exit_code: ExitCode = ExitCode.DONE
 
 
-def health(pool: Pool, now: datetime | None = None) -> list[Finding]:
+def health(pool: Pool, now: datetime | None = None) -> list[HealthLine]:
     """Every check, in order."""
-    found, moment = list[Finding](), now or datetime.now(UTC)
+    found, moment = list[HealthLine](), now or datetime.now(UTC)
     for name, check in CHECKS.items():
         failed = [each.check for each in found if each.condition is Condition.FAILED]
         needs = ["configuration"] if name in _WITHOUT_STATE else ["configuration", "state"]
         if missing := next((each for each in needs if each in failed), ""):
-            found.append(Finding(name, Condition.UNKNOWN, f"needs the {missing}"))
+            found.append(HealthLine(name, Condition.UNKNOWN, f"needs the {missing}"))
             continue
         try:
-            found.append(Finding(name, Condition.WELL, guarded(check, pool, moment)))
+            found.append(HealthLine(name, Condition.WELL, guarded(check, pool, moment)))
         except CommonsError as error:
-            found.append(Finding(name, Condition.FAILED, error.message, error.next_step, error.exit_code))
+            found.append(HealthLine(name, Condition.FAILED, error.message, error.next_step, error.exit_code))
     return found
 
 
-def exit_code(found: list[Finding]) -> ExitCode:
+def exit_code(found: list[HealthLine]) -> ExitCode:
     """The code of the first check that failed; 0 where all is well."""
     return next((each.exit_code for each in found if each.condition is Condition.FAILED), ExitCode.DONE)
 

@@ -74,7 +74,7 @@ def intake(root: str, company: str = "") -> dict[str, Any]:
         show_intake(results, left)
     with errors_logged(pool):
         scrubbed = scrub_task(root)
-    whose = {"company": company} if company else {}
+    whose: dict[str, Any] = {"company": company} if company else {}
     rows = sum(each["records"] for each in results)
     log(pool, Event.INGEST_ENDED, rows=rows, seconds=time.monotonic() - start, **whose)
     if failed:

@@ -1,0 +1,82 @@
+"""The capacity plan: what a quarter needs, from unit costs that other benchmarks measured.
+
+    python -m benchmarks.scale_capacity
+
+Reads `build/bench/scale.json` (`python -m benchmarks.scale_pipeline`); prints the tables of `docs/guides/capacity.md`.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.report import reported
+
+SIZES = (10**6, 10**7, 10**8)
+TEXT = {"a tenth with text": 0.1, "all with text": 1.0}
+CHARACTERS = 2_400  # of a conversation with text: twelve turns of two hundred
+CORES = (2, 32)
+_LARGEST = 6
+
+
+@dataclass(frozen=True)
+class UnitCosts:
+    """Processor seconds and bytes of one conversation, of one million characters of text, and of one release."""
+
+    take_in: float
+    measure: float
+    scrub_million: float
+    release: float
+    sent_bytes: float
+    kept_bytes: float
+    released_bytes: float
+    peaks: dict[str, float]
+
+    @classmethod
+    def measured(cls) -> "UnitCosts":
+        """From the largest run of the whole way. Ends the program where there was none."""
+        found = reported("scale")
+        name = f"1e{_LARGEST}"
+        if f"measure_{name}_processor_seconds" not in found:
+            sys.exit(f"run `python -m benchmarks.scale_pipeline 5 {_LARGEST}` first")
+        records = found[f"pipeline_{name}_records"]
+        kept = found[f"pipeline_{name}_accepted_bytes"] + found[f"pipeline_{name}_scrubbed_bytes"]
+        return cls(
+            take_in=found[f"take_in_{name}_processor_seconds"] / records,
+            measure=found[f"measure_{name}_processor_seconds"] / records,
+            scrub_million=found[f"scrub_{name}_processor_seconds"] / found[f"pipeline_{name}_characters"] * 1e6,
+            release=found[f"publish_{name}_processor_seconds"],
+            sent_bytes=found[f"pipeline_{name}_sent_bytes"] / records,
+            kept_bytes=kept / records,
+            released_bytes=found[f"pipeline_{name}_released_bytes"],
+            peaks={stage: found[f"{stage}_{name}_peak_mb"] for stage in ("take_in", "scrub", "measure", "publish")},
+        )
+
+
+def lines(costs: UnitCosts) -> Iterator[str]:
+    """The unit costs and the tables, as Markdown."""
+    yield "| unit cost | processor s |"
+    yield "|---|---|"
+    yield f"| taking in 1,000 conversations | {1000 * costs.take_in:.2f} |"
+    yield f"| scrubbing a million characters | {costs.scrub_million:.0f} |"
+    yield f"| measuring 1,000 conversations, their text searched for terms | {1000 * costs.measure:.2f} |"
+    yield f"| checks, pages and files of a release | {costs.release:.0f} |"
+    for said, share in TEXT.items():
+        yield ""
+        header = " | ".join(f"days on {cores} cores" for cores in CORES)
+        yield f"| conversations a quarter, {said} | text GB | take in, core h | scrub, core h | measure, core h | {header} | sent GB | kept GB |"
+        yield "|---|" + "---|" * (6 + len(CORES))
+        for size in SIZES:
+            yield _line(costs, size, share)
+
+
+def _line(costs: UnitCosts, size: int, share: float) -> str:
+    text = size * share * CHARACTERS
+    hours = [size * costs.take_in / 3600, text / 1e6 * costs.scrub_million / 3600, size * costs.measure / 3600]
+    days = [sum(hours) / cores / 24 for cores in CORES]
+    stored = [(size * each + text * 0.5) / 1e9 for each in (costs.sent_bytes, costs.kept_bytes)]  # text packs to about half
+    cells = [f"{size:,}", f"{text / 1e9:.1f}", *(f"{hour:.1f}" for hour in hours), *(f"{day:.2g}" for day in days)]
+    return "| " + " | ".join([*cells, *(f"{each:.1f}" for each in stored)]) + " |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(lines(UnitCosts.measured())) + "\n")

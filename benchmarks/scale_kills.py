@@ -19,9 +19,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
@@ -164,6 +164,7 @@ class Ground:
 
     place: Path
     plain: bool
+    stages: Sequence[str]  # those that are killed in
     lasts: Mapping[str, float]
     end: Facts
 
@@ -177,7 +178,7 @@ class Ground:
         return run(self.log, lambda told: walk(root, self.plain, begin, told))
 
 
-def make_ground(place: Path, plain: bool, seed: int) -> Ground:
+def make_ground(place: Path, plain: bool, seed: int, stages: Sequence[str]) -> Ground:
     """Goes the way once, undisturbed, one stage at a time."""
     root, lasts, log = place / "pool", dict[str, float](), place / "runs.log"
     asked(log, lambda root: prepare(root, seed) or {}, root)
@@ -190,7 +191,7 @@ def make_ground(place: Path, plain: bool, seed: int) -> Ground:
         if going.end():
             raise RuntimeError(f"the way cannot be gone undisturbed: see {log}")
         lasts[name] = time.monotonic() - before
-    return Ground(place, plain, lasts, asked(log, ended, root))
+    return Ground(place, plain, stages, lasts, asked(log, ended, root))
 
 
 class _EnoughError(Exception):
@@ -212,7 +213,7 @@ def _until(root: Path, plain: bool, stage: str, told: Callable[[int], None]) -> 
 
 def one_round(ground: Ground, number: int, chance: random.Random, found: Found) -> None:
     """One kill, or two, then reruns until the release is published."""
-    stage = STAGES[number % len(STAGES)]
+    stage = ground.stages[number % len(ground.stages)]
     root, broken = ground.place / "round" / "pool", list[str]()
     shutil.copytree(ground.place / ("take_in" if stage == "scrub" else stage), root)
     way = chance.choice(("all", "run", "worker") if stage == "scrub" else ("all", "all", "run"))
@@ -288,11 +289,12 @@ def kill_rounds(rounds: int, seed: int, plain: bool = True, plant: str = "") -> 
             stack.enter_context(_prefect(folder / "prefect"))
         _load()
         began, found, chance = time.monotonic(), Found(), random.Random(seed)
-        ground = make_ground(folder, plain, seed)
-        shutil.copytree(folder / "measure", folder / "timed")
-        timed = asked(ground.log, draw_seconds, folder / "timed")
-        found.draw, found.measure = timed["draw"], timed["measure"]
+        ground = make_ground(folder, plain, seed, PLANTS[plant])
         planted(plant)
+        if not plant:
+            shutil.copytree(folder / "measure", folder / "timed")
+            timed = asked(ground.log, draw_seconds, folder / "timed")
+            found.draw, found.measure = timed["draw"], timed["measure"]
         for number in range(rounds):
             one_round(ground, number, chance, found)
             sys.stderr.write(f"round {number + 1} of {rounds}: {found.resumed} resumed, {dict(found.broken)}\n")
@@ -330,7 +332,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     if given.json:
-        print(json.dumps(asdict(kill_rounds(given.rounds, given.seed, not given.prefect, given.plant))))
+        print(json.dumps(vars(kill_rounds(given.rounds, given.seed, not given.prefect, given.plant))))
     else:
         report("scale", reported("scale") | figures(given.rounds, given.seed, not given.prefect))
     return 0

@@ -1,7 +1,9 @@
 """The whole way of one small pool, from its drops to a published release, and what must hold of it, killed or not."""
 
+import os
 import re
 import shutil
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +15,8 @@ QUARTER = "2026Q1"
 STAGES = ("take_in", "scrub", "plan", "measure", "check", "approve", "publish")
 USERS, TEXT_SHARE, COMPANIES = 36, 0.2, 3
 LOST = "lost draw"
-PLANTS = ("", "part", "answer", "folder")
+PLANTS = {"": STAGES, "part": ("scrub",), "answer": ("measure",), "folder": ("publish",)}
+"""Breaks on purpose, and the stages in which they show."""
 Facts = dict[str, Any]
 
 
@@ -233,9 +236,9 @@ def draw_seconds(root: Path) -> Facts:
 
 
 def planted(plant: str) -> None:
-    """Breaks the way in this process and those it forks.
+    """Breaks the way in this process and those it forks, and has the first run that comes there die where it is broken.
 
-    `part`: a scrubbed part lies in its place before it is whole. `answer`: an answer is stored before its budget is reserved.
+    `part`: a scrubbed part lies in its place before it is whole. `answer`: an answer is stored for which nothing was reserved.
     `folder`: a release is written where it will lie.
     """
     from aggregate.ledger import Ledger
@@ -247,15 +250,14 @@ def planted(plant: str) -> None:
         if stored is None:
             stored = draw()
             self._store(plan, stored)
-            time.sleep(_SLOWLY)
-            self._reserve(plan)
         return bytes(stored)
 
     def in_place(target: Path, files: Any) -> None:
-        for path, data in files.items():
+        for number, (path, data) in enumerate(files.items()):
+            if number == len(files) // 2:
+                _die_once(target.parents[3])
             (target / path).parent.mkdir(parents=True, exist_ok=True)
             (target / path).write_bytes(data)
-            time.sleep(_SLOWLY / len(files))
 
     if plant == "part":
         scrubbing._scrub_part = torn_part
@@ -271,8 +273,12 @@ def torn_part(number: int, job: Any) -> Any:
 
     job.part.target.parent.mkdir(parents=True, exist_ok=True)
     job.part.target.write_bytes(job.part.source.read_bytes()[:1000])
-    time.sleep(_SLOWLY)
+    _die_once(job.part.target.parents[5])
     return _scrub_part(number, job)
 
 
-_SLOWLY = 3.0
+def _die_once(folder: Path) -> None:
+    """Kills the run where it is broken, the first time that it comes there in a round."""
+    if not (folder / "torn").exists():
+        (folder / "torn").touch()
+        os.killpg(0, signal.SIGKILL)

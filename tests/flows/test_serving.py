@@ -200,7 +200,7 @@ def kill(*found: int) -> None:
 def test_a_run_killed_is_begun_anew(convener: Convener) -> None:
     company = next(iter(convener.pool.registry.companies))
     deployment, run = begun(convener, company)
-    kill(*processes_of(convener.pool, "flow-run"))
+    kill(*processes_of(convener.pool, "prefect.engine"))
     assert convener.process is not None
     assert completed(convener, deployment, convener.process) != run
     assert asked(convener.api, f"/flow_runs/{run}")["state_type"] == "CRASHED"
@@ -210,7 +210,8 @@ def test_a_run_killed_is_begun_anew(convener: Convener) -> None:
 def test_worker_and_run_killed_the_run_is_ended_and_begun_anew_by_itself(convener: Convener) -> None:
     company = next(iter(convener.pool.registry.companies))
     deployment, run = begun(convener, company)
-    kill(*processes_of(convener.pool, "worker", "start"), *processes_of(convener.pool, "flow-run"))
+    kill(*processes_of(convener.pool, "worker", "start"))
+    kill(*processes_of(convener.pool, "prefect.engine"))
     assert convener.process is not None and convener.process.wait(120) == ExitCode.TRANSPORT
     process = convener.start()  # as systemd does
     until(lambda: asked(convener.api, f"/flow_runs/{run}")["state_type"] == "CRASHED", process)

@@ -19,14 +19,14 @@ def own_environment() -> dict[str, str]:
 
 
 @contextmanager
-def prefect_server(home: Path, **more: str) -> Iterator[str]:
-    """Runs a server whose state lies in `home`, with `more` settings, and gives the address of its API."""
+def prefect_server(home: Path, host: str = "127.0.0.1", **more: str) -> Iterator[str]:
+    """Runs a server whose state lies in `home`, with `more` settings, on an address of this machine, and gives the address of its API."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         port = probe.getsockname()[1]
-    api = f"http://127.0.0.1:{port}/api"
+    api = f"http://{host}:{port}/api"
     settings = {**SETTINGS, "PREFECT_HOME": str(home), "PREFECT_SERVER_UI_ENABLED": "false", **more}
-    command = [Path(sys.executable).parent / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [Path(sys.executable).parent / "prefect", "server", "start", "--host", host, "--port", str(port)]
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(command, env=own_environment() | settings, stdout=log, stderr=log)
     try:

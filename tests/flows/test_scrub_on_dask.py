@@ -38,17 +38,19 @@ from schemas.at_rest import Room
 from schemas.errors import CommonsError, ExitCode, ScrubStoppedError, TransportError, UsageError
 from schemas.periods import Quarter
 
+pytestmark = pytest.mark.timeout(1800)  # servers and models start for each: on a machine that has other work they take minutes
+
 COMMONS = Path(sys.executable).parent / "commons"
 QUARTER = Quarter(2026, 1)
 PARAMETERS = SimulationParameters(
-    seed=61, users=24, quarters=1, formats=("jsonl",), files_per_submission=1, submissions_per_quarter=4, malformed_share=0,
+    seed=61, users=24, quarters=1, formats=("jsonl",), files_per_submission=1, submissions_per_quarter=2, malformed_share=0,
     text_share=0.3,
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def accepted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pool of three companies with four accepted submissions each, of one part each, and nothing scrubbed."""
+    """A pool of three companies with two accepted submissions each, of one part each, and nothing scrubbed."""
     root = tmp_path_factory.mktemp("accepted") / "pool"
     accept(root, PARAMETERS)
     return root
@@ -157,7 +159,7 @@ def test_a_part_that_kills_its_worker_keeps_no_other_from_being_scrubbed(
     pool: Pool, killing: Callable[[dict[str, int]], None], on_server: None, tmp_path: Path
 ) -> None:
     pending = pending_parts(pool)
-    poison, unlucky = pending[1], pending[5]
+    poison, unlucky = pending[1], pending[4]
     killing({digest_of(poison): 99, digest_of(unlucky): 1})
     with dask_cluster(tmp_path / "cluster", {"PYTHONPATH": os.environ["PYTHONPATH"]}) as cluster:
         pool = use(pool, cluster.address)
@@ -281,31 +283,30 @@ def everything_written(home: Path, cluster: Cluster, heard: bytearray) -> bytes:
     return b"".join([*kept, cluster.logged(), bytes(heard)])
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("unguarded", [False, True], ids=["as it is", "without the guard"])
-def test_no_text_and_no_key_is_in_a_message_a_log_or_prefects_database(
-    unguarded: bool, pool: Pool, on_server: None, home: Path, tmp_path: Path
-) -> None:
+def written_while_all_fail(
+    pool: Pool, home: Path, tmp_path: Path, unguarded: bool
+) -> tuple[CommonsError, dict[str, list[bytes]], bytes]:
+    """How it ended, what is private, and all that was written and sent while each part failed with an error that quotes both."""
     heard = bytearray()
     hook = hooked(tmp_path / "hook", QUOTING.format(unguarded=unguarded))
     with dask_cluster(tmp_path / "cluster", hook, heard=heard) as cluster:
         pool = use(pool, cluster.address)
         with pytest.raises(CommonsError) as stopped:
             scrub_parts(pool, pending_parts(pool))
-        for room in Room:
-            assert list(pool.keys_at_rest.held(room))
         values, written = private_values(pool), everything_written(home, cluster, heard)
-        values["keys of what is read"] = [
-            key.hex().encode() for (room, *_), key in pool.keys_at_rest.readable().items() if room is Room.ACCEPTED
-        ]
     assert b"scrub_batch" in bytes(heard)  # it was listened to
     assert str(pool.root).encode() in bytes(heard)
     assert not found_in(values, f"{stopped.value!r}{stopped.value.__cause__!r}{stopped.value.__context__!r}".encode())
-    if unguarded:
-        assert {"keys", "keys of what is read"} <= found_in(values, written)
-    else:
-        assert stopped.value.exit_code is ExitCode.INTERNAL
-        assert not found_in(values, written)
+    return stopped.value, values, written
+
+
+@pytest.mark.long
+def test_no_text_and_no_key_is_in_a_message_a_log_or_prefects_database(
+    pool: Pool, on_server: None, home: Path, tmp_path: Path
+) -> None:
+    stopped, values, written = written_while_all_fail(pool, home, tmp_path, unguarded=False)
+    assert stopped.exit_code is ExitCode.INTERNAL
+    assert not found_in(values, written)
 
 
 @pytest.mark.long
@@ -449,3 +450,10 @@ def test_a_part_over_which_a_worker_died_is_left_alone_until_it_is_its_turn(pool
     with pytest.raises(ScrubStoppedError, match="took the place"):
         scrub_batch(pool, run, [1])
     assert not scrubbed_files(pool)
+
+
+# The last of all: what it leaks stays in the server's database.
+@pytest.mark.long
+def test_without_the_guard_texts_and_keys_are_found(pool: Pool, on_server: None, home: Path, tmp_path: Path) -> None:
+    _, values, written = written_while_all_fail(pool, home, tmp_path, unguarded=True)
+    assert found_in(values, written) == {"texts", "keys"}

@@ -63,7 +63,7 @@ def unfinished_uploads(place: UPath) -> Iterator[dict[str, Any]]:
     bucket, _, prefix = place.path.partition("/")
     further: dict[str, str] = {}
     while True:
-        page = place.fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=f"{prefix.rstrip('/')}/", **further)
+        page = place.fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix and f"{prefix}/", **further)
         yield from ({"Bucket": bucket, **each} for each in page.get("Uploads", ()))
         if not page.get("IsTruncated"):
             return

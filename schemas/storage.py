@@ -9,6 +9,7 @@ import io
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -115,16 +116,17 @@ def put_folder(source: Path, target: Place) -> None:
 
 
 def _put_objects(source: Path, target: "UPath") -> None:
-    names = sorted(path.name for path in source.iterdir())
+    names, there = sorted(path.name for path in source.iterdir()), files_below(target)
+    for left in there.keys() - set(names):
+        (target / left).unlink()
     try:
-        for left in files_below(target).keys() - set(names):
-            (target / left).unlink()
         if names:
             files, objects = [str(source / name) for name in names], [(target / name).path for name in names]
             target.fs.put(files, objects, batch_size=_OBJECTS_AT_ONCE)
     except BaseException:
-        with suppress(Exception):
-            remove_folder(target)
+        for name in set(names) - there.keys():  # what was there may be another run's, and named in the catalogue
+            with suppress(Exception):
+                (target / name).unlink(missing_ok=True)
         raise
 
 
@@ -139,13 +141,21 @@ def _sync(folder: Path) -> None:
 def files_below(place: Place) -> dict[str, int]:
     """Every file below a place, by its name from there (with `/`), and its size in bytes; in order of names. None, if it is not there."""
     if isinstance(place, Path):
-        files = {path.relative_to(place).as_posix(): path.stat().st_size for path in place.rglob("*") if path.is_file()}
+        files = {path.relative_to(place).as_posix(): size for path in place.rglob("*") if (size := _size(path)) is not None}
     else:
         found: Mapping[str, Mapping[str, object]] = place.fs.find(place.path, detail=True)
         start = len(place.path.rstrip("/")) + 1
         files = {name[start:]: int(str(info["size"])) for name, info in found.items() if info["type"] == "file"}
         files.pop("", None)  # a mark that some stores keep for a folder
     return dict(sorted(files.items()))
+
+
+def _size(path: Path) -> int | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:  # it was there when its folder was listed: a temporary name that has become another
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def remove_folder(place: Place) -> None:

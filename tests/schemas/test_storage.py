@@ -136,6 +136,26 @@ def test_of_a_folder_that_cannot_be_put_whole_nothing_is_left(stored: Place, tmp
     with pytest.raises(TransportError):
         put_folder(source, stored / "digest")
     assert files_below(stored) == {}
+    put(stored / "digest" / "part-00000.parquet", b"of another run")
+    with pytest.raises(TransportError):
+        put_folder(source, stored / "digest")
+    assert files_below(stored).keys() == {"digest/part-00000.parquet"}
+
+
+def test_what_vanishes_while_it_is_listed_is_passed_over(tmp_path: Path) -> None:
+    for name in ("part.parquet", ".part.parquet.1.part"):
+        put(tmp_path / name, b"x")
+    found, listed = tmp_path.rglob, list[Path]()
+
+    class Changing(type(tmp_path)):  # type: ignore[misc]
+        def rglob(self, pattern: str) -> Iterator[Path]:
+            for path in found(pattern):
+                listed.append(path)
+                path.unlink() if path.name.startswith(".") else None
+                yield path
+
+    assert files_below(Changing(tmp_path)) == {"part.parquet": 1}
+    assert len(listed) == 2
 
 
 def test_a_folder_is_removed_with_all_below_it_and_nothing_beside_it(place: Place) -> None:

@@ -79,15 +79,32 @@ def automations(notify: "UUID | None") -> list[AutomationCore]:
 
 
 def make_automations() -> list[str]:
-    """Makes them on the configured server, in place of those of the same name; returns their names."""
+    """Makes them on the configured server, in place of those of the same name; returns their names.
+
+    One that is there as it should be is left alone: a new one would not know that a run which died before gave a sign once.
+    """
     notify = _notification_block(os.environ.get(NOTIFY_URL, ""))
     made = automations(notify)
     with get_client(sync_client=True) as client:
         for automation in made:
-            for old in client.read_automations_by_name(automation.name):
+            there = client.read_automations_by_name(automation.name)
+            if [_told(old) for old in there] == [_told(automation)]:
+                continue
+            for old in there:
                 client.delete_automation(old.id)
             client.create_automation(automation)
     return [automation.name for automation in made]
+
+
+def _told(automation: AutomationCore) -> Any:
+    """An automation without what a server adds."""
+    return _without_ids(AutomationCore.model_validate(automation.model_dump(exclude={"id"})).model_dump(mode="json"))
+
+
+def _without_ids(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_ids(each) for name, each in value.items() if name != "id"}
+    return [_without_ids(each) for each in value] if isinstance(value, list) else value
 
 
 def _notification_block(url: str) -> "UUID | None":

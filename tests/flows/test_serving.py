@@ -99,6 +99,20 @@ def test_runs_that_die_are_ended_and_somebody_is_told(served: tuple[Pool, str, "
     assert {"a run that died is ended", "a run that died is begun anew", "a run failed", "a run is late"} <= names
 
 
+def test_deployed_again_what_watches_over_runs_goes_on_watching(served: tuple[Pool, str, "subprocess.Popen[bytes]"]) -> None:
+    """A new automation would not know which runs gave a sign before it was made, and never miss theirs."""
+    pool, api, process = served
+
+    def watching() -> set[str]:
+        return {each["id"] for each in asked(api, "/automations/filter", {})}
+
+    until(lambda: len(watching()) == 4, process)
+    before = watching()
+    command = [COMMONS, "deploy", "--root", pool.root, "--api", api]
+    assert subprocess.run(command, env=own_environment(), check=False).returncode == 0
+    assert watching() == before
+
+
 def test_told_to_stop_it_leaves_no_process_behind(served: tuple[Pool, str, "subprocess.Popen[bytes]"]) -> None:
     pool, api, process = served
     until(lambda: deployed(api), process)

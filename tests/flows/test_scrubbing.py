@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stores import send
+from filled_pool import accept
 from submissions import accepted_rows
 
 from cli.main import run
-from flows.drops import drop_of, public_keys, waiting
-from flows.intake_steps import take_in_submission
+from flows.drops import drop_of, public_keys
 from flows.pool import Pool, packaged_config
 from flows.progress import listening
 from flows.scrub_reports import deliver_scrub_reports, scrub_overview
@@ -25,7 +24,6 @@ from flows.scrubbing import Part, parts, pending_parts, scrub_parts, scrubbed_re
 from intake.own_submissions import own_submissions
 from intake.receipt import receipt_is_genuine
 from sample_data.parameters import SimulationParameters
-from sample_data.simulate import simulate
 from schemas.at_rest import Room
 from schemas.errors import ExitCode, ScrubStoppedError
 from schemas.periods import Quarter
@@ -37,41 +35,13 @@ PARAMETERS = SimulationParameters(
     text_share=0.3,
 )  # fmt: skip
 
-# Found by every Python that is started with its folder on PYTHONPATH: it kills a worker that is about to put in place what it
-# scrubbed of a submission, the first so many times.
-KILLING = """
-import os, signal, sys
-from pathlib import Path
-
-def hook(event, arguments):
-    if event != "os.rename" or ".parquet." not in str(arguments[0]):
-        return
-    for line in Path({plan!r}).read_text().splitlines():
-        digest, times = line.split()
-        if digest in str(arguments[0]):
-            killed = Path({plan!r} + "." + digest)
-            count = len(killed.read_text()) if killed.exists() else 0
-            if count < int(times):
-                killed.write_text("x" * (count + 1))
-                os.kill(os.getpid(), signal.SIGKILL)
-
-sys.addaudithook(hook)
-"""
-
 
 @pytest.fixture(scope="module")
 def accepted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pool of three companies with two accepted submissions each, of one part each, and nothing scrubbed."""
     root = tmp_path_factory.mktemp("accepted") / "pool"
-    made = root.parent / "made"
-    simulate(made, PARAMETERS)
-    (root / "config").mkdir(parents=True)
-    shutil.copy(made / "companies.toml", root / "config")
-    pool = Pool(root)
-    for manifest in sorted(made.glob("*/*/manifest.json")):
-        send(pool, manifest.parent)
-    for arrival in waiting(pool):
-        assert take_in_submission(pool, *arrival)["decision"] == "accepted"
+    accept(root, PARAMETERS)
+    assert len(Pool(root).catalogue.accepted()) == 6
     return root
 
 
@@ -79,21 +49,6 @@ def accepted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pool(accepted: Path, tmp_path: Path) -> Pool:
     shutil.copytree(accepted, tmp_path / "pool")
     return Pool(tmp_path / "pool")
-
-
-@pytest.fixture
-def killing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, int]], None]:
-    """Says how often a worker is killed over a submission, by its digest."""
-    folder, plan = tmp_path / "hook", tmp_path / "plan"
-    folder.mkdir()
-    plan.write_text("")
-    (folder / "sitecustomize.py").write_text(KILLING.format(plan=str(plan)))
-    monkeypatch.setenv("PYTHONPATH", str(folder))
-
-    def plan_deaths(times: dict[str, int]) -> None:
-        plan.write_text("".join(f"{digest} {n}\n" for digest, n in times.items()))
-
-    return plan_deaths
 
 
 def digest_of(part: Part) -> str:
@@ -104,6 +59,7 @@ def state(pool: Pool) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in sorted(pool.scrubbed.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.long
 def test_a_part_that_kills_its_worker_keeps_no_other_from_being_scrubbed(
     pool: Pool, killing: Callable[[dict[str, int]], None], tmp_path: Path
 ) -> None:
@@ -319,6 +275,7 @@ def ingest(pool: Pool, hooks: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env={**os.environ, **slow, "PYTHONPATH": str(hooks)}, cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_recognizer_that_is_switched_off_stops_every_batch_and_nothing_goes_on(pool: Pool, tmp_path: Path) -> None:
     hooks, none = tmp_path / "hooks", tmp_path / "none"

@@ -12,24 +12,31 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from dask_cluster import dask_cluster
-from filled_pool import QUARTER, fill, until_published
-from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect_server import prefect_server
+from distributed import Client
+from filled_pool import QUARTER, accept, fill, until_published
 from stores import Store
 
 from aggregate.reading import count_rows, record_batches
 from cli.main import run
+from flows.drops import waiting
+from flows.intake_steps import take_in_submission
 from flows.pool import Pool
 from flows.purging import holdings, purge, to_purge
 from flows.scrub_reports import scrub_overview
-from flows.scrubbing import parts, pending_parts, scrub_parts, scrubbed_records
+from flows.scrubbing import Job, keys_of, parts, pending_parts, scrub_one, scrub_parts, scrubbed_records
 from flows.status import pool_status
 from flows.sweeping import sweep
 from publish.verify import verify_release
+from sample_data.parameters import SimulationParameters
 from schemas.arrow import pool_schema
 from schemas.at_rest import Room, parquet_file
 from schemas.errors import ExitCode, ScrubStoppedError, TransportError, UsageError
 from schemas.storage import Place, files_below, source_of, whole_file
+
+PARAMETERS = SimulationParameters(
+    seed=64, users=30, companies=1, quarters=1, formats=("jsonl",), files_per_submission=1, submissions_per_quarter=1,
+    malformed_share=0, text_share=0,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +170,27 @@ def test_a_stranger_ends_in_20_and_no_credential_is_told(stored: Pool, store: St
             scrubbed_records(stored, QUARTER)
 
 
+def test_a_submission_waits_while_the_store_takes_nothing_and_is_then_taken_in_once(store: Store, tmp_path: Path) -> None:
+    with store.person("stranger"), pytest.raises(TransportError):
+        accept(tmp_path, PARAMETERS, f"s3://pool/records/{secrets.token_hex(8)}")
+    pool = Pool(tmp_path)
+    assert (pool.catalogue.accepted(), files_below(pool.accepted), list((tmp_path / "staging").iterdir())) == ([], {}, [])
+    (arrival,) = waiting(pool)
+    assert take_in_submission(pool, *arrival)["decision"] == "accepted"
+    assert waiting(pool) == []
+    assert len(rows(pool, Room.ACCEPTED)) == pool.catalogue.accepted()[0].receipt["accepted"]
+
+
+def test_a_scrub_that_cannot_reach_the_store_leaves_nothing_and_goes_on_later(pool: Pool, store: Store) -> None:
+    lost = next(parts(pool, QUARTER))
+    lost.target.unlink()
+    before = files_below(pool.scrubbed)
+    with store.person("stranger"), pytest.raises(TransportError):
+        scrub_parts(pool, [lost])
+    assert files_below(pool.scrubbed) == before
+    assert [part.target for part in pending_parts(pool)] == [lost.target]
+
+
 def test_a_store_that_is_gone_ends_in_20(stored: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(TransportError):
@@ -185,25 +213,21 @@ def test_records_that_were_left_where_they_are_no_longer_looked_for_are_missed(p
         scrubbed_records(elsewhere, QUARTER)
 
 
-@pytest.mark.long
 @pytest.mark.timeout(600)
-def test_workers_of_a_cluster_read_and_write_the_store(pool: Pool, stored: Pool, tmp_path: Path) -> None:
-    before = pool.settings.storage.records
-    for part in parts(pool, QUARTER):
-        part.target.unlink()
-    (tmp_path / "prefect").mkdir()
-    with prefect_server(tmp_path / "prefect") as api, temporary_settings({PREFECT_API_URL: api}):
-        heard = bytearray()
-        with dask_cluster(tmp_path / "cluster", heard=heard) as cluster:
-            settings = pool.root / "config" / "pool.toml"
-            settings.write_text(settings.read_text().replace('\ncluster = ""\n', f'\ncluster = "{cluster.address}"\n'))
-            on_cluster = Pool(pool.root)
-            assert (on_cluster.settings.storage.records, on_cluster.settings.scrub.cluster) == (before, cluster.address)
-            scrub_parts(on_cluster, pending_parts(on_cluster))
-    assert pending_parts(on_cluster) == []
-    assert rows(on_cluster, Room.SCRUBBED) == rows(stored, Room.SCRUBBED)
-    assert heard
-    assert not any(secret.encode() in heard for secret in ("secret-of-pool", "key-of-pool"))
+def test_workers_of_a_cluster_read_and_write_the_store(store: Store, tmp_path: Path) -> None:
+    """Processes of Dask, given the place alone: address and credentials are of their own environment."""
+    accept(tmp_path / "pool", PARAMETERS.model_copy(update={"text_share": 0.3}), f"s3://pool/records/{secrets.token_hex(8)}")
+    pool, heard = Pool(tmp_path / "pool"), bytearray()
+    pending = pending_parts(pool)
+    jobs = [Job(part, pool.scrub_settings, keys_of(pool, part)) for part in pending]
+    with dask_cluster(tmp_path / "cluster", heard=heard) as cluster, Client(cluster.address) as client:
+        reports = client.gather(client.map(scrub_one, jobs, [float] * len(jobs)))
+    assert sum(report.turns for report in reports) > 0
+    assert pending_parts(pool) == []
+    kept = [{name: value for name, value in row.items() if name != "turns"} for row in rows(pool, Room.ACCEPTED)]
+    assert [{name: value for name, value in row.items() if name != "turns"} for row in rows(pool, Room.SCRUBBED)] == kept
+    assert b"pool/records" in heard
+    assert not any(secret.encode() in heard for secret in store.secrets)
 
 
 _READING = """

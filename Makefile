@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-BENCHES := demo intake scrub at_rest poisoning measure audit publish emerging
+BENCHES := demo intake scrub at_rest poisoning measure audit publish emerging scale
 PEERS := pipelinedp tumult smartnoise opendp
 SYSTEM_PACKAGES := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core poppler-utils openssh-server postgresql openjdk-17-jre-headless chromium minisign
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

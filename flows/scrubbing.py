@@ -187,7 +187,11 @@ def scrubbed_records(pool: Pool, quarter: Quarter, until: str = "", before: Regi
 def _present(pool: Pool, submission: AcceptedSubmission) -> list[Part]:
     """Parts of a submission; none only where it has no records, or they were purged."""
     found = list(parts_of(pool, submission))
-    if not found and submission.records and not pool.keys_at_rest.destroyed(Room.SCRUBBED, submission.quarter, submission.company):
+    if (
+        not found
+        and submission.records
+        and not pool.keys_at_rest.destroyed(Room.SCRUBBED, submission.quarter, submission.company)
+    ):
         raise UsageError(
             "Records that were accepted are not where pool.toml says.",
             "Set `records` in [storage] to where they are, or restore them from a backup: nothing is measured without them.",

@@ -30,12 +30,19 @@ def figures(exponents: Sequence[int] = EXPONENTS) -> dict[str, float]:
     for exponent in exponents:
         with tempfile.TemporaryDirectory(dir=_work()) as folder:
             found |= _whole_way(Path(folder), exponent)
-    whole = [found[f"pipeline_1e{e}_seconds"] for e in exponents]
-    records = [found[f"pipeline_1e{e}_records"] for e in exponents]
     if len(exponents) > 1:
-        found[f"slope_1e{exponents[0]}_1e{exponents[-1]}"] = math.log(whole[-1] / whole[0]) / math.log(records[-1] / records[0])
+        found |= _slopes(found, exponents[0], exponents[-1])
     found["peak_mb"] = max(found[f"{stage}_1e{e}_peak_mb"] for stage in PIPELINE for e in exponents)
     return found
+
+
+def _slopes(found: dict[str, float], low: int, high: int) -> dict[str, float]:
+    """Powers of the number of records with which seconds, and processor seconds, of a pool's own stages grow."""
+    grown = math.log(found[f"pipeline_1e{high}_records"] / found[f"pipeline_1e{low}_records"])
+    return {
+        f"{said}_1e{low}_1e{high}": math.log(found[f"pipeline_1e{high}_{cost}"] / found[f"pipeline_1e{low}_{cost}"]) / grown
+        for said, cost in (("slope", "seconds"), ("processor_slope", "processor_seconds"))
+    }
 
 
 def _work() -> Path:
@@ -45,7 +52,7 @@ def _work() -> Path:
 
 
 def _whole_way(folder: Path, exponent: int) -> dict[str, float]:
-    found, seconds = dict[str, float](), 0.0
+    found, seconds, processor = dict[str, float](), 0.0, 0.0
     for stage in STAGES:
         answer = folder / f"{stage}.json"
         command = [sys.executable, "-m", "benchmarks.scale_pipeline", "--stage", stage, str(folder / "pool"), str(exponent)]
@@ -55,9 +62,10 @@ def _whole_way(folder: Path, exponent: int) -> dict[str, float]:
         found |= {f"{named}_peak_mb": cost.peak_mb} | {
             f"pipeline_1e{exponent}_{name}": told[name] for name in told if name != "seconds"
         }
-        seconds += cost.seconds if stage in PIPELINE else 0
+        if stage in PIPELINE:
+            seconds, processor = seconds + cost.seconds, processor + cost.processor_seconds
         sys.stderr.write(f"{named} {cost.seconds:.1f} s {cost.peak_mb:.0f} MiB\n")
-    return found | {f"pipeline_1e{exponent}_seconds": seconds}
+    return found | {f"pipeline_1e{exponent}_seconds": seconds, f"pipeline_1e{exponent}_processor_seconds": processor}
 
 
 def _simulate(root: Path, exponent: int) -> dict[str, float]:

@@ -169,6 +169,7 @@ def test_a_company_that_takes_all_the_time_of_a_run_waits_for_the_next(pool: Poo
     monkeypatch.setattr(intake_flow, "scrub_task", lambda root: {"parts": 0, "records": 0})
     monkeypatch.setattr(intake_flow, "waiting_by_company", lambda pool, only: found)
     monkeypatch.setattr(intake_flow, "tell", lambda *told: None)
+    monkeypatch.setattr(intake_flow, "show_intake", lambda *shown: None)
     monkeypatch.setattr(intake_flow, "time", SimpleNamespace(monotonic=lambda: now[0]))
     assert intake_flow.intake.fn(str(pool.root))["left_waiting"] == 6
     assert (tried.count("alder"), tried.count("birch")) == (3, 5)  # 7,200 seconds were over with the third
@@ -192,6 +193,7 @@ def test_a_submission_for_which_there_is_no_room_stops_nobody_elses(pool: Pool, 
     monkeypatch.setattr(intake_flow, "scrub_task", scrub)
     monkeypatch.setattr(intake_flow, "waiting_by_company", lambda pool, only: found)
     monkeypatch.setattr(intake_flow, "tell", lambda *told: None)
+    monkeypatch.setattr(intake_flow, "show_intake", lambda *shown: None)
     with pytest.raises(OutOfSpaceError):
         intake_flow.intake.fn(str(pool.root))
     assert tried == ["alder", "birch", "cedar", "scrub"]

@@ -70,13 +70,19 @@ class TermTable:
             TermRule.RELAXED: f"least(sum(mass)::bigint, {outside} + {int(margin)})",
             None: "sum(mass)::bigint",
         }[rule]
-        found = self.connection.execute(
-            f"""
-            with companies as (select term, company, sum(w)::hugeint as mass from {self.name} group by term, company)
-            select term, {measured} as measured from companies group by term having measured > 0
-            """
-        ).fetchnumpy()
-        return dict(zip(found["term"].tolist(), found["measured"].tolist(), strict=True))
+        ranges = -(-_one(self.connection, f"select count(*) from {self.name}") // ROWS_AT_ONCE)
+        sums: dict[int, int] = {}
+        for part in range(ranges):  # DuckDB cannot put on disk the largest companies of each term while it sums
+            found = self.connection.execute(
+                f"""
+                with companies as (
+                    select term, company, sum(w)::hugeint as mass from {self.name}
+                    where hash(term) % {ranges} = {part} group by term, company)
+                select term, {measured} as measured from companies group by term having measured > 0
+                """
+            ).fetchnumpy()
+            sums |= zip(found["term"].tolist(), found["measured"].tolist(), strict=True)
+        return sums
 
     def by_company(self, terms: Sequence[int], companies: int) -> ExactCounts:
         """Sums of some terms by company, shape (terms, companies)."""

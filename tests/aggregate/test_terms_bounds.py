@@ -11,6 +11,7 @@ from term_tables import MASS, Row, a_search, user_terms
 from aggregate.mechanisms.draw import PreparedDraw
 from aggregate.mechanisms.terms import PreparedSearch, RoundParameters, prepare_rounds, round_parameters, user_delta
 from aggregate.mechanisms.threshold import threshold_delta
+from aggregate.terms import bounded
 from aggregate.terms.bounded import TermTable, UserTerms, weight
 from schemas.emerging import TermRule
 from schemas.errors import BudgetRefusedError
@@ -55,8 +56,10 @@ def test_one_user_moves_the_sums_by_no_more_than_the_own_weights(users: list[tup
         assert all(amount <= own.get(term, 0) for term, amount in moved.items())
 
 
-def test_what_each_rule_measures() -> None:
-    """A term of two companies has nothing outside the two largest, however many write it."""
+@pytest.mark.parametrize("rows_at_once", [1, bounded.ROWS_AT_ONCE])
+def test_what_each_rule_measures(rows_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A term of two companies has nothing outside the two largest, however many write it; in one range of terms or in many."""
+    monkeypatch.setattr(bounded, "ROWS_AT_ONCE", rows_at_once)
     users = [(company, {1}) for company in (0, 1) for _ in range(5)] + [(company, {2}) for company in (0, 1, 1, 2)]
     table = user_terms(rows_of(users), a_search()).round(1, ())
     assert table.sums(TermRule.STRICT, 3) == {2: MASS}

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from benchmarks.report import reported
 
-SIZES = (10**6, 10**7, 10**8)
+SIZES = {3: 10**6, 10: 10**7, 30: 10**8}
+"""Conversations a quarter of a pool of so many companies."""
+
 TEXT = {"a tenth with text": 0.1, "all with text": 1.0}
 CHARACTERS = 2_400  # of a conversation with text: twelve turns of two hundred
 CORES = (2, 32)
@@ -60,21 +62,33 @@ def lines(costs: UnitCosts) -> Iterator[str]:
     yield f"| scrubbing a million characters | {costs.scrub_million:.0f} |"
     yield f"| measuring 1,000 conversations, their text searched for terms | {1000 * costs.measure:.2f} |"
     yield f"| checks, pages and files of a release | {costs.release:.0f} |"
+    yield ""
+    yield f"| stage | peak MiB at {10**_LARGEST:,} conversations |"
+    yield "|---|---|"
+    for stage, peak in costs.peaks.items():
+        yield f"| {stage.replace('_', ' ')} | {peak:.0f} |"
     for said, share in TEXT.items():
         yield ""
         header = " | ".join(f"days on {cores} cores" for cores in CORES)
-        yield f"| conversations a quarter, {said} | text GB | take in, core h | scrub, core h | measure, core h | {header} | sent GB | kept GB |"
-        yield "|---|" + "---|" * (6 + len(CORES))
-        for size in SIZES:
-            yield _line(costs, size, share)
+        yield f"| companies | conversations a quarter, {said} | text GB | take in, core h | scrub, core h | measure, core h | {header} | scrub's share | sent GB | kept GB |"
+        yield "|---|" + "---|" * (8 + len(CORES))
+        for companies, size in SIZES.items():
+            yield _line(costs, companies, size, share)
 
 
-def _line(costs: UnitCosts, size: int, share: float) -> str:
+def _line(costs: UnitCosts, companies: int, size: int, share: float) -> str:
     text = size * share * CHARACTERS
     hours = [size * costs.take_in / 3600, text / 1e6 * costs.scrub_million / 3600, size * costs.measure / 3600]
     days = [sum(hours) / cores / 24 for cores in CORES]
     stored = [(size * each + text * 0.5) / 1e9 for each in (costs.sent_bytes, costs.kept_bytes)]  # text packs to about half
-    cells = [f"{size:,}", f"{text / 1e9:.1f}", *(f"{hour:.1f}" for hour in hours), *(f"{day:.2g}" for day in days)]
+    cells = [
+        str(companies),
+        f"{size:,}",
+        f"{text / 1e9:.1f}",
+        *(f"{hour:.1f}" for hour in hours),
+        *(f"{day:.2g}" for day in days),
+        f"{hours[1] / sum(hours):.0%}",
+    ]
     return "| " + " | ".join([*cells, *(f"{each:.1f}" for each in stored)]) + " |"
 
 

@@ -9,6 +9,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.artifacts import show_intake, show_scrub
+from flows.deaths import refuse_after_deaths
 from flows.drops import in_turns, waiting_by_company
 from flows.guard import guarded
 from flows.intake_steps import clear_leftovers, take_in_submission
@@ -53,6 +54,7 @@ def intake(root: str, company: str = "") -> dict[str, Any]:
     pool, start = Pool(Path(root)), time.monotonic()
     log(pool, Event.INGEST_STARTED)
     with errors_logged(pool):
+        guarded(refuse_after_deaths)
         guarded(clear_leftovers, pool)
         found = guarded(waiting_by_company, pool, company)
     failed = [error for error in found.values() if isinstance(error, CommonsError)]

@@ -7,6 +7,7 @@ from typing import Any
 
 from prefect import flow
 
+from flows.deaths import refuse_after_deaths
 from flows.guard import guarded
 from flows.logs import Event, errors_logged, log
 from flows.pool import Pool
@@ -41,6 +42,7 @@ def quarterly(root: str) -> dict[str, Any]:
     """
     pool, done, start = Pool(Path(root)), {}, time.monotonic()
     with errors_logged(pool):
+        guarded(refuse_after_deaths)
         waiting = guarded(waiting_quarters, pool)
     for quarter in waiting:  # each tells of its own errors
         signed = has_reached(states(pool.engine)[(str(quarter), _version(pool, quarter))], State.APPROVED)

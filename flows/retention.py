@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from flows.deaths import refuse_after_deaths
 from flows.guard import guarded
 from flows.logs import Event, errors_logged, log
 from flows.pool import Pool
@@ -31,6 +32,7 @@ def retention(root: str) -> dict[str, int]:
     """Destroys what may not be held any more. Interrupted, the next run resumes."""
     pool, start = Pool(Path(root)), time.monotonic()
     with errors_logged(pool):
+        guarded(refuse_after_deaths)
         done = purge_task(root)
     log(pool, Event.RETENTION_ENDED, seconds=time.monotonic() - start)
     return done

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from anonymize.shard import ShardKeys
 
 
+_WORTH_A_WORKER = 48 << 10  # a part has 30 KiB without any row; a model loads in the time of 100,000 characters
 _PART = re.compile(r"[^./][^/]*\.parquet")
 
 
@@ -123,9 +124,15 @@ def _outcomes(pool: Pool, pending: Sequence[Part]) -> "Iterator[tuple[int, Scrub
         from flows.scrub_on_dask import scrub_on_cluster
 
         return enumerate(scrub_on_cluster(pool, pending))
-    return Workers(_scrub_part, jobs, pool.scrub_workers).outcomes(
-        partial(tell_by_size, [part.source.stat().st_size for part in pending])
+    sizes = [part.source.stat().st_size for part in pending]
+    return Workers(_scrub_part, jobs, pool.settings.scrub.workers or workers_for(sizes, pool.machine.workers)).outcomes(
+        partial(tell_by_size, sizes)
     )
+
+
+def workers_for(sizes: Sequence[int], most: int) -> int:
+    """Processes for parts of these sizes, in bytes: no second one that would take longer to load its model than there is to do."""
+    return max(1, min(most, sum(size // _WORTH_A_WORKER for size in sizes) + len(sizes) // 16))
 
 
 def tell_by_size(sizes: Sequence[int], shares: Sequence[float]) -> None:

@@ -103,7 +103,7 @@ def removing_a_user_keeps_the_bound(pick: int, copies: int, rows: list[dict[str,
 ANY_USER = {"pick": st.integers(min_value=0, max_value=10**6), "copies": st.integers(min_value=1, max_value=30)}
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(**ANY_USER)
 def test_removing_any_user_moves_each_marginal_by_at_most_the_bound(
     pick: int, copies: int, rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory

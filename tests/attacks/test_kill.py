@@ -15,7 +15,7 @@ from intake.acceptance import take_in
 from intake.catalogue import Catalogue
 from intake.delivery import FolderDelivery
 
-FEW, MANY = 6, 500
+FEW, MANY = 3, 500
 
 
 def test_no_promise_is_broken_in_a_few_rounds() -> None:

@@ -171,6 +171,7 @@ def test_the_registered_change_is_compared(demo: tuple[Path, dict[str, Any]]) ->
     assert rows == [{"quarter": "2026Q2", "change_class": "new_model_release", "design": "before_after"}]
 
 
+@pytest.mark.long
 def test_each_step_by_hand(server: tuple[str, Path], tmp_path: Path) -> None:
     """On a folder made elsewhere: validate, submit, ingest, plan, measure, check, approve twice, publish, query."""
     made, root = tmp_path / "made", tmp_path / "pool"

@@ -88,6 +88,7 @@ def test_failed_checks_stand_before_the_next_command(pool: Pool) -> None:
     )
 
 
+@pytest.mark.long
 def test_what_changed_since_the_quarter_before_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(tmp_path, quarters=2)
     pool = Pool(tmp_path)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from filled_pool import accept
+from hypothesis import given
+from hypothesis import strategies as st
 from submissions import accepted_rows
 
 from cli.main import run
@@ -20,7 +22,7 @@ from flows.pool import Pool, packaged_config
 from flows.progress import listening
 from flows.scrub_reports import deliver_scrub_reports, scrub_overview
 from flows.scrub_workers import TRIES_ALONE, WorkerDiedError
-from flows.scrubbing import Part, parts, pending_parts, scrub_parts, scrubbed_records
+from flows.scrubbing import Part, parts, pending_parts, scrub_parts, scrubbed_records, workers_for
 from intake.own_submissions import own_submissions
 from intake.receipt import receipt_is_genuine
 from sample_data.parameters import SimulationParameters
@@ -94,6 +96,14 @@ def test_a_part_that_kills_its_worker_keeps_no_other_from_being_scrubbed(
     }
     assert report.records == json.loads(poison.report_file.read_bytes())["records"]
     assert scrubbed_records(pool, QUARTER).parts
+
+
+@given(sizes=st.lists(st.integers(0, 1 << 22), max_size=20), most=st.integers(1, 64))
+def test_there_is_a_second_process_only_where_there_is_enough_to_do(sizes: list[int], most: int) -> None:
+    assert 1 <= workers_for(sizes, most) <= most
+    assert workers_for([34 << 10] * 9, most) == 1  # parts of a few rows
+    assert workers_for([34 << 10] * 1_000, most) == min(most, 62)
+    assert workers_for([*sizes, 10 << 20], most) == most  # and one with a day's worth
 
 
 def test_progress_is_told_within_the_batch_and_ends_whole(pool: Pool) -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from submissions import accepted_rows, door, json_lines, rewrite, write_lines
 
-from intake.acceptance import PoolDoor, take_in
+from intake.acceptance import IntakeResult, PoolDoor, take_in
 from intake.delivery import FolderDelivery
 from intake.receipt import receipt_is_genuine
 from intake.registry import Quota, Registry
@@ -26,15 +26,24 @@ def folders(made: Path) -> list[Path]:
     return sorted(path.parent for path in made.glob("*/*/manifest.json"))
 
 
-def test_every_planted_fault_gets_its_code_and_every_good_row_is_kept(made: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def taken_in(made: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Path, IntakeResult]]:
+    """A pool that took in every submission, and what came of each, by its folder."""
+    root = tmp_path_factory.mktemp("taken")
+    pool = door(root, made)
+    return root, {folder: take_in(FolderDelivery(folder), pool) for folder in folders(made)}
+
+
+def test_every_planted_fault_gets_its_code_and_every_good_row_is_kept(
+    made: Path, taken_in: tuple[Path, dict[Path, IntakeResult]]
+) -> None:
+    root, results = taken_in
     truth = json.loads((made / "truth.json").read_text())
     planted = {tuple(row[:4]): row[5] for row in truth["malformed"]["rows"]}
     assert len({row[4] for row in truth["malformed"]["rows"]}) >= 15
-    pool = door(tmp_path, made)
     found: dict[tuple[Any, ...], set[str]] = {}
     accepted = 0
-    for folder in folders(made):
-        result = take_in(FolderDelivery(folder), pool)
+    for folder, result in results.items():
         assert result.decision == "accepted"
         accepted += result.receipt["accepted"]
         for finding in result.report.findings:
@@ -43,15 +52,13 @@ def test_every_planted_fault_gets_its_code_and_every_good_row_is_kept(made: Path
     assert found == {place: {code} for place, code in planted.items()}
     records = sum(s["records"] for s in truth["submissions"])
     assert accepted == records - len(planted) - len(truth["duplicates"]["rows"])
-    assert len(accepted_rows(tmp_path)) == accepted
+    assert len(accepted_rows(root)) == accepted
 
 
-def test_company_and_pool_find_the_same(made: Path, tmp_path: Path) -> None:
+def test_company_and_pool_find_the_same(taken_in: tuple[Path, dict[Path, IntakeResult]]) -> None:
     """What does not need the pool's memory or its registry is found at home, code by code."""
-    pool = door(tmp_path, made)
-    for folder in folders(made):
-        at_home = validate_submission(folder)
-        at_pool = take_in(FolderDelivery(folder), pool).report
+    for folder, result in taken_in[1].items():
+        at_home, at_pool = validate_submission(folder), result.report
         only_pool = {"E218", "E219", "E223", "E224", "W301"}
         here = {f for f in at_home.findings if f.code not in only_pool}
         assert here == {f for f in at_pool.findings if f.code not in only_pool}
@@ -238,17 +245,13 @@ def test_a_crash_before_the_catalogue_leaves_nothing_that_counts(
     assert len(accepted_rows(tmp_path / "pool")) == result.receipt["accepted"]
 
 
-def test_no_pseudonym_and_no_quarantined_record_enters(made: Path, tmp_path: Path) -> None:
-    pool = door(tmp_path, made)
-    for folder in folders(made):
-        take_in(FolderDelivery(folder), pool)
-    pseudonyms = {
-        r["user_pseudonym"] for f in folders(made) for p in f.glob("*.jsonl") for r in _objects(p) if r.get("user_pseudonym")
-    }
-    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+def test_no_pseudonym_and_no_quarantined_record_enters(taken_in: tuple[Path, dict[Path, IntakeResult]]) -> None:
+    root, results = taken_in
+    pseudonyms = {r["user_pseudonym"] for f in results for p in f.glob("*.jsonl") for r in _objects(p) if r.get("user_pseudonym")}
+    written = b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
     assert pseudonyms
     assert not [p for p in sorted(pseudonyms)[:200] if len(p) > 8 and p.encode() in written]
-    assert all(row["origin"] in ("synthetic", None) for row in accepted_rows(tmp_path))
+    assert all(row["origin"] in ("synthetic", None) for row in accepted_rows(root))
 
 
 def _objects(path: Path) -> list[dict[str, Any]]:

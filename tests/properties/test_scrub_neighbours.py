@@ -84,7 +84,7 @@ def test_neighbours_order_and_sizes_of_batches_change_no_byte(
     everything = {record: turns for rows in alone.values() for record, turns in rows.items()}
     together = [row for rows in companies.values() for row in rows]
     chance = random.Random(4)
-    for rows_at_once, characters_at_once in ((512, 400_000), (7, 900), (64, 5_000)):
+    for rows_at_once, characters_at_once in ((512, 400_000), (7, 900)):
         monkeypatch.setattr(shard, "_ROWS_AT_ONCE", rows_at_once)
         monkeypatch.setattr(shard, "_CHARACTERS_AT_ONCE", characters_at_once)
         monkeypatch.setattr(scrub, "_CHARACTERS_AT_ONCE", characters_at_once // 2)

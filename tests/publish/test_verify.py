@@ -77,13 +77,13 @@ def test_a_flipped_byte_in_any_file_is_caught(folder: Path) -> None:
 
 
 def test_a_flipped_byte_anywhere_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By hashes and signature alone, so that many bytes can be tried: all of the small files, and some of the large ones."""
+    """By hashes and signature alone, so that many bytes can be tried: each third of what is signed, and some of the other files."""
     monkeypatch.setattr(verify_module, "_VERIFICATIONS", verify_module._VERIFICATIONS[:2])
     random, tried = Random(1), 0
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         honest = path.read_bytes()
         small = path.name in ("SHA256SUMS.minisig", "SHA256SUMS")
-        places = range(len(honest)) if small else {0, len(honest) - 1, *(random.randrange(len(honest)) for _ in range(4))}
+        places = range(0, len(honest), 3) if small else {0, len(honest) - 1, random.randrange(len(honest))}
         for place in places:
             flip = FLIPS[place % len(FLIPS)]
             path.write_bytes(honest[:place] + bytes([honest[place] ^ flip]) + honest[place + 1 :])
@@ -93,7 +93,7 @@ def test_a_flipped_byte_anywhere_is_caught(folder: Path, monkeypatch: pytest.Mon
             path.write_bytes(cut)
             assert _failed(folder), path
         path.write_bytes(honest)
-    assert tried > 1_000 and not _failed(folder)
+    assert tried > 300 and not _failed(folder)
 
 
 def test_every_newline_of_the_signature_counts(folder: Path) -> None:

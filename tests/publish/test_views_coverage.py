@@ -13,7 +13,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
 
 
 def test_the_alarm_sounds_where_the_shipped_noise_is_too_small() -> None:
-    found = coverage(draws=12, seed=12, shrink=0.2)
+    found = coverage(draws=6, seed=12, shrink=0.2)
     shares = found.shares()
     assert min(shares["sum_of"], shares["rate_of"], shares["difference_of"]) < 0.88, shares
 

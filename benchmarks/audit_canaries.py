@@ -79,7 +79,9 @@ def privacy_of(rho: str, weight_scale: int = 2**20) -> PrivacyParameters:
         "year_epsilon": "1000000",
     }
     unit = {**packaged["unit"], "weight_scale": weight_scale}
-    return PrivacyParameters.model_validate({**packaged, "unit": unit, "budget": budget, "split": {"canaries": "1"}})
+    return PrivacyParameters.model_validate(
+        {**packaged, "unit": unit, "budget": budget, "split": {"canaries": "1"}, "threshold_split": {}}
+    )
 
 
 def questions() -> dict[str, Any]:

@@ -30,7 +30,7 @@ def refuse_after_deaths() -> None:
         return
     died = FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])),
-        end_time=FlowRunFilterEndTime(after_=datetime.now(UTC) - WITHIN),
+        end_time=FlowRunFilterEndTime.model_validate({"after_": datetime.now(UTC) - WITHIN}),
     )
     own = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
     with get_client(sync_client=True) as client:

@@ -1,7 +1,8 @@
 """A pool with scrubbed records of one quarter and people with keys, and the way of its release up to a step."""
 
+import fcntl
+import os
 import shutil
-from functools import cache
 from pathlib import Path
 
 from stores import send
@@ -48,12 +49,16 @@ def fill(root: Path, quarters: int = 1, records: str = "") -> None:
     scrub_parts(pool, pending_parts(pool))
 
 
-@cache
 def filled_once(base: Path) -> Path:
-    """A pool with scrubbed records of one quarter and four registered people below a session's folder, made at first use."""
-    root = base / "filled"
-    root.mkdir()
-    fill(root)
+    """A pool with scrubbed records of one quarter and four registered people, made at first use by whichever process of a session is first."""
+    place = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    root = place / "filled"
+    with (place / "filled.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not root.exists():
+            making = place / "filling"
+            fill(making)
+            making.rename(root)
     return root
 
 

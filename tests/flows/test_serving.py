@@ -20,7 +20,6 @@ import pytest
 from prefect_server import own_environment
 from stores import send
 
-from flows.deaths import DEATHS
 from flows.pool import Pool
 from flows.scrubbing import parts
 from sample_data.parameters import SimulationParameters
@@ -112,27 +111,6 @@ def test_deployed_again_what_watches_over_runs_goes_on_watching(served: tuple[Po
     command = [COMMONS, "deploy", "--root", pool.root, "--api", api]
     assert subprocess.run(command, env=own_environment(), check=False).returncode == 0
     assert watching() == before
-
-
-def test_a_run_that_dies_again_and_again_is_not_begun_anew_for_ever(served: tuple[Pool, str, "subprocess.Popen[bytes]"]) -> None:
-    _, api, process = served
-    deployment = until(lambda: deployed(api).get("retention"), process)
-    own = {"deployments": {"id": {"any_": [deployment]}}}
-
-    def ended(state: str) -> bool:
-        return bool(asked(api, "/flow_runs/filter", {**own, "flow_runs": {"state": {"type": {"any_": [state]}}}}))
-
-    def died() -> None:
-        later = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}
-        run = asked(api, f"/deployments/{deployment}/create_flow_run", {"state": later})["id"]
-        asked(api, f"/flow_runs/{run}/set_state", {"state": {"type": "CRASHED"}, "force": True})
-
-    died()
-    until(lambda: ended("COMPLETED"), process)
-    assert not ended("FAILED")
-    for _ in range(DEATHS):
-        died()
-    until(lambda: ended("FAILED"), process)
 
 
 def test_told_to_stop_it_leaves_no_process_behind(served: tuple[Pool, str, "subprocess.Popen[bytes]"]) -> None:

@@ -119,7 +119,9 @@ def scrub_parts(pool: Pool, pending: list[Part]) -> "ScrubReport":
 
 
 def _outcomes(pool: Pool, pending: Sequence[Part]) -> "Iterator[tuple[int, ScrubReport | CommonsError]]":
-    jobs = [Job(part, pool.scrub_settings, keys_of(pool, part)) for part in pending]
+    one_of_each = {(part.quarter, part.company): part for part in pending}
+    keys = {place: keys_of(pool, part) for place, part in one_of_each.items()}
+    jobs = [Job(part, pool.scrub_settings, keys[part.quarter, part.company]) for part in pending]
     if pool.settings.scrub.cluster and pending:
         from flows.scrub_on_dask import scrub_on_cluster
 

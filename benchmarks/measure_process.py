@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-_LOOK_EVERY = 0.02
+_LOOK_EVERY = 0.1  # each look is a few milliseconds of processor
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import time
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks.measure_process import watched
+from benchmarks.measure_process import Cost, watched
 from benchmarks.report import OUT, report, reported
 from benchmarks.scale_pipeline import QUARTER
 
@@ -26,38 +26,45 @@ USERS, TEXT_SHARE = 60, 0.3
 
 
 def figures() -> dict[str, float]:
-    """`flow_overhead`, the share of its work's time that the flow takes on top (the best of each over rounds), and seconds."""
+    """`flow_overhead`, the share of its work's time that the flow takes on top (the best of each over rounds), by the clock and of the processor.
+
+    The processor's are of the flow and its workers, without the server's.
+    """
     from prefect_server import prefect_server
 
     place = OUT / "scale"
     place.mkdir(parents=True, exist_ok=True)
-    seconds: dict[str, list[float]] = {"work": [], "flow": []}
+    costs: dict[str, list[Cost]] = {"work": [], "flow": []}
     with tempfile.TemporaryDirectory(dir=place) as folder:
         root = Path(folder) / "pool"
         _child("prepare", root)
         (home := Path(folder) / "prefect").mkdir()
         with prefect_server(home) as api:
             for _ in range(ROUNDS):
-                for way, found in seconds.items():
+                for way, found in costs.items():
                     shutil.rmtree(root / "scrubbed", ignore_errors=True)
                     found.append(_child(way, root, api))
-                    sys.stderr.write(f"{way} {found[-1]:.1f} s\n")
-            start = [_child("flow", root, server) for server in ("", api)]  # all is done: nothing but the start
-    work, flow = min(seconds["work"]), min(seconds["flow"])
+                    sys.stderr.write(f"{way} {found[-1].seconds:.1f} s, {found[-1].processor_seconds:.1f} processor s\n")
+            start = [_child("flow", root, server).seconds for server in ("", api)]  # all is done: nothing but the start
+    work, flow = (min(cost.seconds for cost in costs[way]) for way in costs)
+    work_processor, flow_processor = (min(cost.processor_seconds for cost in costs[way]) for way in costs)
     return {
         "flow_shards": SHARDS,
         "flow_rounds": ROUNDS,
         "flow_work_seconds": work,
         "flow_seconds": flow,
         "flow_overhead": flow / work - 1,
+        "flow_work_processor_seconds": work_processor,
+        "flow_processor_seconds": flow_processor,
+        "flow_processor_overhead": flow_processor / work_processor - 1,
         "flow_start_seconds": start[0] - start[1],
     }
 
 
-def _child(way: str, root: Path, api: str = "") -> float:
+def _child(way: str, root: Path, api: str = "") -> Cost:
     answer = root.with_suffix(".json")
     command = [sys.executable, "-m", "benchmarks.scale_flow", "--way", way, str(root), str(answer), api]
-    return watched(command, answer, OUT / "scale" / f"flow-{way}.log", timeout=7_200)[1].seconds
+    return watched(command, answer, OUT / "scale" / f"flow-{way}.log", timeout=7_200)[1]
 
 
 def _prepare(root: Path) -> None:

@@ -153,10 +153,11 @@ def _measured(plan: RegisteredPlan, answer: Answer, ledger: Ledger) -> MeasuredR
     quarter = Quarter.parse(plan.quarter)
     year = ledger.line(year=quarter.year)
     own = [e for e in ledger.entries() if e["plan"] == plan.hash]
+    delta = plan.privacy.budget.delta  # the plan's own: the pool's may have been set anew since
     spend = Spend(
         rho=plan.rho,
-        epsilon=ledger.epsilon(Fraction(plan.rho), Fraction(plan.threshold_delta)),
-        delta=float(plan.privacy.budget.delta),
+        epsilon=ledger.epsilon(Fraction(plan.rho), Fraction(plan.threshold_delta), delta),
+        delta=float(delta),
         year=quarter.year,
         year_rho=str(year.rho_spent),
         year_epsilon=year.epsilon_spent,

@@ -1,6 +1,7 @@
 """What a Prefect server does by itself: runs that died are ended and begun anew, and somebody is told of what needs a person."""
 
 import os
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,14 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, DoNothing, RunDeployment, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
+from prefect.exceptions import ObjectNotFound
 
 if TYPE_CHECKING:
     from uuid import UUID
 
 NOTIFY_URL = "COMMONS_NOTIFY_URL"
-"""Environment variable: a webhook that is told of missed, failed and ended runs. It may hold a token, so no file holds it."""
+"""Environment variable: a webhook that is told of missed, failed and ended runs. It may hold a token: no file of ours holds it,
+and the server keeps it as a secret. Without it whoever was told before still is."""
 
 HEARTBEATS_MISSED = timedelta(seconds=90)
 """A run that gave no sign for so long is taken for dead; it gives one every 30 seconds."""
@@ -108,11 +111,15 @@ def _without_ids(value: Any) -> Any:
 
 
 def _notification_block(url: str) -> "UUID | None":
+    """Who is told: the webhook of this address; without one, whoever was told before."""
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
     if not url:
+        with get_client(sync_client=True) as client, suppress(ObjectNotFound):
+            return client.read_block_document_by_name(_BLOCK, "custom-webhook", include_secrets=False).id
         return None
-    told = {"name": _BLOCK, "url": url, "method": "POST", "json_data": {"subject": "{{subject}}", "text": "{{body}}"}}
+    told = {"name": _BLOCK, "url": "{{address}}", "secrets": {"address": url}, "method": "POST"}  # the page shows no secret
+    told |= {"json_data": {"subject": "{{subject}}", "text": "{{body}}"}}
     block: Any = CustomWebhookNotificationBlock.model_validate(told)
     saved: UUID = block.save(_BLOCK, overwrite=True)
     return saved

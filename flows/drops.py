@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.pool import Pool
+from flows.pool import POOL_KEY, Pool
 from intake.arrival import arrivals
 from intake.drop import ANSWERS, INCOMING, Drop, open_drop
 from intake.sealing import recipient_of
@@ -68,5 +68,5 @@ def public_keys(pool: Pool) -> dict[str, str]:
     """What every company's `commons.toml` needs: `pool_recipient` to seal to, `pool_key` that signs receipts."""
     return {
         "pool_recipient": recipient_of(pool.identities),
-        "pool_key": encode_key(public_key(pool.secret("pool.key"))),
+        "pool_key": encode_key(public_key(pool.secret(POOL_KEY))),
     }

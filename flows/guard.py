@@ -21,6 +21,7 @@ _SQLITE_WRITING = (
 )
 _NO_THREAD = "can't start new thread"  # no memory for its stack, or too many of them
 _OF_DUCKDB = ("duckdb", "_duckdb")
+_OF_CONNECTIONS = frozenset(("OperationalError", "AdminShutdown", "CannotConnectNow", "TooManyConnections", "IdleSessionTimeout"))
 _BY_NAME = frozenset(("OutOfMemoryException", "DiskFull"))  # of DuckDB, and of PostgreSQL's drivers: not loaded for their names
 
 P = ParamSpec("P")
@@ -65,7 +66,7 @@ def _lacks_space(error: BaseException) -> bool:
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM) or (
             getattr(error, "sqlite_errorcode", 0) in _SQLITE_WRITING
         )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
         return True
     if type(error).__module__ in _OF_DUCKDB and os.strerror(errno.ENOSPC) in str(error):
         return True  # DuckDB has no error of its own for a full disk
@@ -75,8 +76,16 @@ def _lacks_space(error: BaseException) -> bool:
 
 
 def _is_cut_off(error: BaseException) -> bool:
-    """Whether a connection to PostgreSQL ended: SQLAlchemy says so of what its driver raised."""
-    return bool(getattr(error, "connection_invalidated", False))
+    """Whether a connection to PostgreSQL ended, as SQLAlchemy says of what its driver raised, or could not be made."""
+    if getattr(error, "connection_invalidated", False):
+        return True
+    return type(error).__module__.startswith("psycopg") and type(error).__name__ in _OF_CONNECTIONS
+
+
+def server_is_away(error: BaseException) -> bool:
+    """Whether an error of Prefect's comes from a server that cannot be reached."""
+    bases = (base for each in _chain(error) for base in type(each).__mro__)
+    return any((base.__module__.partition(".")[0], base.__name__) == ("httpx", "TransportError") for base in bases)
 
 
 def _internal(unforeseen: Exception) -> InternalError:

@@ -131,7 +131,7 @@ def _ledger(pool: Pool, now: datetime) -> str:
 
 
 def _keys(pool: Pool, now: datetime) -> str:
-    expected = [name for name, needed in _secrets(pool) if needed and not (pool.root / "secrets" / name).is_file()]
+    expected = [name for name in pool.secrets_in_use if not (pool.root / "secrets" / name).is_file()]
     held = sorted({(each.quarter, each.company) for each in pool.catalogue.accepted()})
     lost = len(expected) + sum(not _key_is_there(pool, room, *place) for room in Room for place in held)
     if lost:
@@ -139,13 +139,6 @@ def _keys(pool: Pool, now: datetime) -> str:
             f"{lost} keys are not there, or not whole.", "Restore secrets/ from a backup: without them nothing can be read."
         )
     return "all that is needed are there"
-
-
-def _secrets(pool: Pool) -> list[tuple[str, bool]]:
-    """The pool's own secrets by name, and whether something was made with each."""
-    taken, planned = bool(pool.catalogue.audit_rows()), bool(pool.ledger.entries())
-    published = any(state in (State.PUBLISHED, State.SUPERSEDED) for state in states(pool.engine).values())
-    return [("pool.key", taken), ("pool.age", taken), ("sampling.key", planned), ("release.key", published)]
 
 
 def _key_is_there(pool: Pool, room: Room, quarter: Quarter, company: str) -> bool:

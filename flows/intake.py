@@ -76,10 +76,10 @@ def intake(root: str, company: str = "") -> dict[str, Any]:
         show_intake(results, left)
     with errors_logged(pool):
         scrubbed = scrub_task(root)
-    whose: dict[str, Any] = {"company": company} if company else {}
-    rows = sum(each["records"] for each in results)
-    log(pool, Event.INGEST_ENDED, rows=rows, seconds=time.monotonic() - start, **whose)
     if failed:
         told = next((error for error in failed if isinstance(error, OutOfSpaceError)), failed[0])
         raise type(told)(told.message, told.next_step)
+    whose: dict[str, Any] = {"company": company} if company else {}
+    rows = sum(each["records"] for each in results)
+    log(pool, Event.INGEST_ENDED, rows=rows, seconds=time.monotonic() - start, **whose)
     return {"submissions": results, "left_waiting": left, "scrub": scrubbed}

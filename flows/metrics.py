@@ -27,7 +27,7 @@ from flows.pool import Pool
 from intake.registry import missed
 from publish.path import State
 from publish.store import states
-from schemas.errors import CommonsError, TransportError
+from schemas.errors import CommonsError, TransportError, UsageError
 
 STAGES = {
     Event.SUBMISSION_DECIDED: "intake",
@@ -51,6 +51,8 @@ def metrics_text(pool: Pool) -> str:
 
 def write_metrics(pool: Pool, path: Path) -> None:
     """Writes them to a file, whole or not at all, for who collects text files; readable by its owner and group."""
+    if not path.parent.is_dir():
+        raise UsageError("The folder of --out is not there.", "Make it, or give another one.")
     before = os.umask(0o027)
     try:
         write_to_textfile(str(path), _registry(pool.root))

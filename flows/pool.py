@@ -2,8 +2,9 @@
 
 import secrets
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +21,7 @@ from intake.registry import Registry, load_registry
 from publish.path import State, has_reached
 from publish.store import states
 from schemas.at_rest import KEY_BYTES, NoLongerHeldError, Room
-from schemas.errors import OutOfSpaceError, UsageError
+from schemas.errors import InternalError, OutOfSpaceError, UsageError
 from schemas.parameters import PrivacyParameters, load_privacy_parameters
 from schemas.periods import Quarter
 from schemas.plan import ReleasePlan, load_release_plan
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
     from anonymize.settings import ScrubSettings
     from publish.signoff import People
     from schemas.emerging import ProductChange
+
+
+POOL_KEY, POOL_IDENTITIES = "pool.key", "pool.age"
+SAMPLING_SECRET = "sampling.key"  # noqa: S105  (a file's name)
+RELEASE_KEY, MEMBERS_KEY = "release.key", "members.key"
+"""Files below `secrets/`."""
 
 
 class _Settings(BaseModel):
@@ -256,14 +263,13 @@ class Pool:
 
     @property
     def identities(self) -> "tuple[Identity, ...]":
-        """The age identities that submissions are sealed to, the first the one that companies are told of; made at first use."""
+        """The age identities that submissions are sealed to, the first the one that companies are told of; made at first use.
+
+        Raises InternalError where they are lost.
+        """
         from intake.sealing import identities_of, new_identity
 
-        path = self.root / "secrets" / "pool.age"
-        if not path.exists():
-            private_folder(path.parent)
-            new_secret(path, new_identity())
-        return identities_of(path.read_bytes())
+        return identities_of(self._secret(POOL_IDENTITIES, new_identity))
 
     @property
     def keys_at_rest(self) -> KeyFolder:
@@ -283,7 +289,7 @@ class Pool:
             answers=self.root / "answers",
             registry=self.registry,
             catalogue=self.catalogue,
-            signing_key=self.secret("pool.key"),
+            signing_key=self.secret(POOL_KEY),
             key_at_rest=keys,
             keep_key=keys.keep,
             measured=measured,
@@ -326,9 +332,34 @@ class Pool:
         )
 
     def secret(self, name: str) -> bytes:
-        """A secret of the pool, 32 bytes, made at first use in `<root>/secrets/` and readable by its owner only."""
+        """A secret of the pool, 32 bytes, made at first use in `<root>/secrets/` and readable by its owner only.
+
+        Raises InternalError where it is lost: what was made with it would not go with another one.
+        """
+        return self._secret(name, partial(secrets.token_bytes, KEY_BYTES))
+
+    def _secret(self, name: str, new: Callable[[], bytes]) -> bytes:
         path = self.root / "secrets" / name
         if not path.exists():
+            if name in self.secrets_in_use:
+                raise InternalError(
+                    "A key of the pool is not there.",
+                    "Restore secrets/ from a backup: another key would not go with what is there.",
+                )
             private_folder(path.parent)
-            new_secret(path)
+            new_secret(path, new())
         return path.read_bytes()
+
+    @property
+    def secrets_in_use(self) -> frozenset[str]:
+        """Names of the pool's own secrets with which something was made."""
+        taken, planned = bool(self.catalogue.audit_rows()), bool(self.ledger.entries())
+        published = any(has_reached(state, State.PUBLISHED) for state in states(self.engine).values())
+        told = published and any(self.members.glob("*"))
+        used = {POOL_KEY: taken, POOL_IDENTITIES: taken, SAMPLING_SECRET: planned, RELEASE_KEY: published, MEMBERS_KEY: told}
+        return frozenset(name for name, is_used in used.items() if is_used)
+
+    def scrubbed_key(self, quarter: Quarter, company: str) -> bytes:
+        """The key of scrubbed records, made before the first of them. Raises NoLongerHeldError where it was destroyed, InternalError where it is lost."""
+        known = (self.scrubbed / str(quarter) / company).exists()
+        return (self.keys_at_rest.existing if known else self.keys_at_rest)(Room.SCRUBBED, quarter, company)

@@ -108,7 +108,7 @@ def purge(pool: Pool, chosen: Sequence[Holding], by: str, *, close_quarters: boo
     be looked into. Killed at any point, the next purge resumes.
     """
     METADATA.create_all(pool.engine)
-    with in_turn(pool, Turn.INGEST):
+    with in_turn(pool, Turn.SCRUB), in_turn(pool, Turn.INGEST):  # what is being scrubbed would be put in place afterwards
         if close_quarters:
             for room, quarter in {(each.room, each.quarter) for each in chosen}:
                 pool.keys_at_rest.close_quarter(room, quarter)

@@ -12,8 +12,10 @@ from flows.guard import guarded
 from flows.logs import Event, errors_logged, log
 from flows.pool import Pool
 from flows.release import release
+from flows.release_steps import is_approved
 from publish.path import State, has_reached
 from publish.store import states
+from schemas.errors import CommonsError
 from schemas.periods import Quarter
 
 
@@ -44,15 +46,17 @@ def quarterly(root: str) -> dict[str, Any]:
     with errors_logged(pool):
         guarded(refuse_after_deaths)
         waiting = guarded(waiting_quarters, pool)
-    for quarter in waiting:  # each tells of its own errors
-        signed = has_reached(states(pool.engine)[(str(quarter), _version(pool, quarter))], State.APPROVED)
-        done[str(quarter)] = release(root, str(quarter), "publish" if signed else "check")
+    failed: CommonsError | None = None
+    for quarter in waiting:  # each tells of its own errors; one that is stuck, on a person or for good, keeps no other back
+        try:
+            with errors_logged(pool):
+                signed = guarded(is_approved, pool, quarter)
+            done[str(quarter)] = release(root, str(quarter), "publish" if signed else "check")
+        except CommonsError as error:
+            failed = failed or type(error)(error.message, error.next_step)
     with errors_logged(pool):
         unplanned = guarded(unplanned_quarter, pool, datetime.now(UTC))
+    if failed:
+        raise failed
     log(pool, Event.RELEASE_ENDED, seconds=time.monotonic() - start)
     return {"releases": done, "unplanned": str(unplanned or "")}
-
-
-def _version(pool: Pool, quarter: Quarter) -> int:
-    plan = pool.ledger.plan(quarter)
-    return plan.version if plan else 0

@@ -7,7 +7,7 @@ run that somebody resumes on its page finds no signatures and pauses again.
 import contextvars
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +37,7 @@ def measure_task(root: str, quarter: str) -> dict[str, Any]:
     """Measures the registered plan; returns public facts only."""
     pool = Pool(Path(root))
     measured = guarded(measure_release, pool, Quarter.parse(quarter))
-    show_budget(pool)
+    guarded(show_budget, pool)
     cells = sum(table.rows.num_rows for table in measured.cell_tables)
     return {"version": measured.version, "plan": measured.plan.hash, "cells": cells, "epsilon": measured.spend.epsilon}
 
@@ -46,7 +46,7 @@ def measure_task(root: str, quarter: str) -> dict[str, Any]:
 def check_task(root: str, quarter: str) -> dict[str, Any]:
     """Runs the checks; returns their names and results."""
     results = guarded(check_release, Pool(Path(root)), Quarter.parse(quarter))
-    show_checks(quarter, results)
+    guarded(show_checks, quarter, results)
     return {result.name: result.passed for result in results}
 
 
@@ -77,9 +77,10 @@ def _resumed_once_signed(root: str, quarter: str) -> Iterator[None]:
 
     def look() -> None:
         while not over.wait(LOOK_SECONDS):
-            if _signed(root, quarter):
-                with get_client(sync_client=True) as client:
-                    client.resume_flow_run(run)  # refused while the run is not paused yet: then the next look does it
+            with suppress(Exception):  # database or server away for a moment: the next look does it
+                if _signed(root, quarter):
+                    with get_client(sync_client=True) as client:
+                        client.resume_flow_run(run)  # refused while the run is not paused yet: then the next look does it
 
     watcher = threading.Thread(target=contextvars.copy_context().run, args=(look,), daemon=True)
     watcher.start()

@@ -12,7 +12,7 @@ from flows.briefs import helplines, measured_release, staff_text, text_result
 from flows.budget import refuse_broken_ledger
 from flows.history import earlier_plans, newcomers
 from flows.logs import Event, log
-from flows.pool import Pool
+from flows.pool import MEMBERS_KEY, RELEASE_KEY, SAMPLING_SECRET, Pool
 from flows.scrubbing import scrubbed_records
 from flows.terms import decisions_so_far, looks_for_terms, release_terms, require_reviewed
 from flows.turns import Turn, in_turn
@@ -36,9 +36,6 @@ from schemas.periods import Quarter
 from schemas.plan import RegisteredPlan
 from schemas.signing import decode_key, public_key
 from schemas.stages import CheckResult, MeasuredRelease, Release, SignOff
-
-SAMPLING_SECRET = "sampling.key"  # noqa: S105  (a file's name)
-RELEASE_KEY, MEMBERS_KEY = "release.key", "members.key"
 
 
 def person_of(pool: Pool, key_file: Path) -> tuple[Person, bytes]:
@@ -67,9 +64,11 @@ def registered_plan(pool: Pool, quarter: Quarter) -> RegisteredPlan:
 def make_plan(pool: Pool, quarter: Quarter, key_file: Path, reason: str = "") -> RegisteredPlan:
     """Registers the plan of a quarter before any data are read.
 
-    Without a reason it is the quarter's first release; asked again, the registered plan is returned. With a reason it is
-    a superseding version, paid from the quarter's reserve. Raises UsageError where the quarter is not closed or the
-    configuration changed since, NotApprovedError where the key is not an operator's.
+    Without a reason it is the quarter's first release; with one it is a superseding version, paid from the quarter's reserve.
+    Asked again, by the same reason or without one, the registered plan is returned while it is not published. What is taken in
+    waits meanwhile: whatever is received before a plan is in the catalogue before it. Raises UsageError where the quarter is not
+    closed or the configuration changed since, NotApprovedError where the key is not an operator's, BudgetRefusedError where the
+    plan could not be paid.
     """
     planner, _ = person_of(pool, key_file)
     if planner.role != "operator":
@@ -77,17 +76,27 @@ def make_plan(pool: Pool, quarter: Quarter, key_file: Path, reason: str = "") ->
     closes = quarter.end + timedelta(days=pool.privacy.close_days)
     if datetime.now(UTC) < closes:
         raise UsageError(f"{quarter} is not closed before {closes.date()}.", "Late outcomes are still coming in.")
-    existing = pool.ledger.plan(quarter)
-    if existing is not None and not reason:
-        if existing.parameters == pool.privacy.model_dump(mode="json") and existing.plan == _questions(pool):
+    with in_turn(pool, Turn.INGEST):
+        existing = pool.ledger.plan(quarter)
+        if existing is not None and _is_asked_again(pool, existing, reason):
             mark_planned(pool.engine, quarter, existing.version, existing.hash)
             return existing
-        raise UsageError("The configuration changed since the plan was registered.", "Give `--supersede REASON` to plan anew.")
-    plan = _new_plan(pool, quarter, planner.id, existing, reason)
-    pool.ledger.register(plan)
+        plan = _new_plan(pool, quarter, planner.id, existing, reason)
+        pool.ledger.refuse_unpayable(plan)
+        pool.ledger.register(plan)
     mark_planned(pool.engine, quarter, plan.version, plan.hash)
     log(pool, Event.PLAN_REGISTERED, quarter=str(quarter))
     return plan
+
+
+def _is_asked_again(pool: Pool, existing: RegisteredPlan, reason: str) -> bool:
+    same = existing.parameters == pool.privacy.model_dump(mode="json") and existing.plan == _questions(pool)
+    if reason:
+        state = state_of(pool.engine, Quarter.parse(existing.quarter), existing.version)
+        return same and reason == existing.reason and not has_reached(state, State.PUBLISHED)
+    if not same:
+        raise UsageError("The configuration changed since the plan was registered.", "Give `--supersede REASON` to plan anew.")
+    return True
 
 
 def _questions(pool: Pool) -> dict[str, object]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from flows.drops import drop_of
-from flows.pool import Pool
+from flows.pool import POOL_KEY, Pool
 from flows.scrubbing import parts_of
 from flows.turns import Turn, in_turn
 from intake.answering import RECEIPT_FILE, is_kept, keep_answer
@@ -72,7 +72,7 @@ def _told(pool: Pool, submission: AcceptedSubmission, report: "ScrubReport") -> 
         "digest": submission.digest,
         "quarter": str(submission.quarter),
     }
-    told = signed(pool.secret("pool.key"), about | report.as_dict())
+    told = signed(pool.secret(POOL_KEY), about | report.as_dict())
     return orjson.dumps(told, option=orjson.OPT_INDENT_2) + b"\n"
 
 

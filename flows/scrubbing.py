@@ -157,11 +157,11 @@ def _all_in_one(failed: Sequence[tuple[Part, CommonsError]], pending: int) -> Co
 
 
 def keys_of(pool: Pool, part: Part) -> "ShardKeys":
-    """The keys of a part. Raises NoLongerHeldError where one was destroyed, InternalError where that of the accepted is lost."""
+    """The keys of a part. Raises NoLongerHeldError where one was destroyed, InternalError where one is lost."""
     from anonymize.shard import ShardKeys
 
     place = (part.quarter, part.company)
-    return ShardKeys(pool.keys_at_rest.existing(Room.ACCEPTED, *place), pool.keys_at_rest(Room.SCRUBBED, *place))
+    return ShardKeys(pool.keys_at_rest.existing(Room.ACCEPTED, *place), pool.scrubbed_key(*place))
 
 
 def _scrub_part(number: int, job: Job) -> "ScrubReport":

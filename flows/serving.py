@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -43,6 +44,7 @@ def serve(pool: Pool, host: str, port: int, workers: int, metrics_port: int = 0)
     Raises TransportError where one of them does not start, or ends by itself.
     """
     api = f"http://{host}:{port}/api"
+    _refuse_taken(host, port)
     environment = _environment(pool, api)
     server = _command("server", "start", "--host", host, "--port", str(port))
     with (
@@ -90,12 +92,28 @@ def _prefect(environment: dict[str, str], *arguments: str) -> None:
 
 
 def _run(environment: dict[str, str], command: Sequence[str]) -> None:
-    with (Path(environment["PREFECT_HOME"]) / "deploy.log").open("ab") as sink:
+    log = Path(environment["PREFECT_HOME"]) / "deploy.log"
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with log.open("ab") as sink:
         done = subprocess.run(command, env=environment, stdout=sink, stderr=sink, check=False)  # noqa: S603  (our own words only)
     if done.returncode:
         raise TransportError(
             "The Prefect server refused a deployment, or does not answer.", "See prefect/deploy.log below the pool's root."
         )
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """What answers on the port already is another pool's server, as likely as not: deploying there would replace that pool's deployments."""
+    taken = False
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError:
+        taken = True
+    if taken:
+        raise TransportError(f"Port {port} is in use, or the address is not this machine's.", "Give another one with --port.")
 
 
 def _wait_until_healthy(api: str, server: "subprocess.Popen[bytes]") -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.pool import NullPool
 
 from flows.migrations import HEAD
 from schemas.errors import TransportError, UsageError
@@ -96,7 +97,8 @@ def _engine(url: URL) -> Engine:
     sqlite = url.get_backend_name() == "sqlite"
     if sqlite and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, hide_parameters=True)
+    # A connection of its own each time: one that was kept over hours of measuring may be closed by its server meanwhile.
+    engine = create_engine(url, hide_parameters=True) if sqlite else create_engine(url, hide_parameters=True, poolclass=NullPool)
     if sqlite:
 
         @event.listens_for(engine, "connect")

@@ -1,6 +1,7 @@
 """The ledger's own verbs: register, reserve, answer once; and what is spent and left."""
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,14 +10,20 @@ from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select, text
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from aggregate.ledger.tables import ANSWERS, ENTRIES, METADATA, PLANS
-from aggregate.ledger.verification import Fault, chain_faults, faults
+from aggregate.ledger.verification import Fault, StoredPlan, charge_faults, faults
 from schemas.canonical import digest, sha256_bytes
 from schemas.errors import BudgetRefusedError, UsageError
 from schemas.parameters import BudgetParameters
 from schemas.periods import Quarter
 from schemas.plan import RegisteredPlan
+
+STORE_SECONDS = 600.0
+"""For how long a state database that is away is waited for, once an answer is drawn."""
+
+_STORE_LOOK_SECONDS = 1.0
 
 Epsilon = Callable[[Fraction, Fraction], float]
 Entry = dict[str, Any]
@@ -88,6 +95,10 @@ class Ledger:
                 )
         return plan.hash
 
+    def refuse_unpayable(self, plan: RegisteredPlan) -> None:
+        """Raises BudgetRefusedError where a plan could not be paid now: registered, it would stand in the way of the one before."""
+        self._refuse_over_cap(self.entries(), plan, *self._spends(plan))
+
     def plan(self, quarter: Quarter, version: int | None = None) -> RegisteredPlan | None:
         """The registered plan of a quarter (the latest version, or the one asked for), or None."""
         query = select(PLANS.c.body, PLANS.c.hash).where(PLANS.c.quarter == str(quarter))
@@ -151,7 +162,7 @@ class Ledger:
     def _reserve(self, plan: RegisteredPlan) -> None:
         rho, delta = self._spends(plan)
         with self._writing() as (connection, entries):
-            if chain_faults(entries):
+            if charge_faults(entries, _plans(connection)):
                 raise BudgetRefusedError(
                     "The ledger is not as it was written: what is spent is not known.", "`commons budget --verify` says where."
                 )
@@ -173,6 +184,19 @@ class Ledger:
         return rho, delta
 
     def _store(self, plan: RegisteredPlan, answer: bytes) -> None:
+        """Stores an answer. What was drawn is paid for: a server that is away for a while is waited for."""
+        until = time.monotonic() + STORE_SECONDS
+        while True:
+            try:
+                return self._store_now(plan, answer)
+            except (OperationalError, InterfaceError):
+                if time.monotonic() > until or self._engine.dialect.name == "sqlite":
+                    raise
+            time.sleep(_STORE_LOOK_SECONDS)
+
+    def _store_now(self, plan: RegisteredPlan, answer: bytes) -> None:
+        if self.stored_answer(plan.hash) == answer:  # the server went away once it had it
+            return
         with self._writing() as (connection, entries):
             connection.execute(insert(ANSWERS).values(plan=plan.hash, body=answer))
             _append(connection, entries, "answer", plan, answer=sha256_bytes(answer))
@@ -206,9 +230,8 @@ class Ledger:
     def faults(self) -> list[Fault]:
         """What of the hash chain, the plans and the stored answers is not as it was written."""
         with self._reading() as connection:
-            plans = {row.hash: row.body for row in connection.execute(select(PLANS))}
             answers = {row.plan: bytes(row.body) for row in connection.execute(select(ANSWERS))}
-            return faults(_entries(connection), plans, answers)
+            return faults(_entries(connection), _plans(connection), answers)
 
     def chain_holds(self) -> bool:
         """Whether the hash chain, every plan and every stored answer are as they were written."""
@@ -241,12 +264,13 @@ class Ledger:
             releases=sum(e["kind"] == "reserve" for e in charged),
         )
 
-    def epsilon(self, rho: Fraction, threshold_delta: Fraction) -> float:
-        """ε of a rho at the stated δ, of which thresholded mechanisms have taken `threshold_delta`."""
+    def epsilon(self, rho: Fraction, threshold_delta: Fraction, delta: Fraction | None = None) -> float:
+        """ε of a rho at a δ (the pool's, where none is given), of which thresholded mechanisms have taken `threshold_delta`."""
+        whole = self._budget.delta if delta is None else delta
         # The stated δ is the whole: what thresholded mechanisms took of it is not there for the conversion.
-        if threshold_delta >= self._budget.delta:
+        if threshold_delta >= whole:
             return math.inf
-        return self._to_epsilon(rho, self._budget.delta - threshold_delta)
+        return self._to_epsilon(rho, whole - threshold_delta)
 
     def quarters(self) -> list[Quarter]:
         """Quarters that stand in the ledger, in order."""
@@ -280,6 +304,10 @@ class Ledger:
 
 def _entries(connection: Connection) -> list[Entry]:
     return [dict(row) for row in connection.execute(select(ENTRIES).order_by(ENTRIES.c.number)).mappings()]
+
+
+def _plans(connection: Connection) -> dict[str, StoredPlan]:
+    return {row.hash: StoredPlan(row.quarter, row.version, row.body) for row in connection.execute(select(PLANS))}
 
 
 def _append(

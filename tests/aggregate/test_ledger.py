@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 from pooled import QUARTER, privacy, registered
 from sqlalchemy import URL, Engine, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from aggregate.ledger import APPEND_ONLY, Fault, Ledger, Part
 from aggregate.ledger.book import _append
@@ -17,6 +17,7 @@ from schemas.canonical import digest
 from schemas.errors import BudgetRefusedError, UsageError
 from schemas.parameters import BudgetParameters
 from schemas.periods import Quarter
+from schemas.plan import RegisteredPlan
 
 BUDGET = privacy().budget
 
@@ -211,9 +212,9 @@ ALTERATIONS: dict[str, tuple[str, set[Fault]]] = {
     "an answer is put in": ("insert into answers values ('other', cast('x' as {binary}))", {Fault(Part.ANSWER, 0)}),
     "a plan is altered": (
         "update plans set body = cast(replace(cast(body as text), '1001/62500', '1/2') as {json})",
-        {Fault(Part.PLAN, 1)},
+        {Fault(Part.PLAN, 1), Fault(Part.CHAIN, 2)},
     ),
-    "a plan is removed": ("delete from plans", {Fault(Part.PLAN, 1)}),
+    "a plan is removed": ("delete from plans", {Fault(Part.PLAN, 1), Fault(Part.CHAIN, 2)}),
     "a plan is put in": (
         "insert into plans select 'other', quarter, 9, body from plans",
         {Fault(Part.PLAN, 0)},
@@ -263,6 +264,67 @@ def test_a_plan_of_an_older_program_is_as_it_was_written_too(engine: Engine, led
     as_its_owner(engine)
     alter(engine, f"update ledger set plan = '{digest(older)}', hash = '{digest(entry)}' where number = 4")
     assert ledger.faults() == []
+
+
+@pytest.mark.parametrize("part", [-1, 0, Fraction(1, 2)])
+def test_a_rightly_linked_charge_that_is_not_its_plans_is_seen_and_frees_no_budget(part: int | Fraction, ledger: Ledger) -> None:
+    """Who may append can link a hash as well as we can."""
+    plan = registered()
+    ledger.register(plan)
+    with ledger._writing() as (connection, entries):
+        _append(connection, entries, "reserve", plan, rho=part * Fraction(plan.rho), delta=Fraction(plan.threshold_delta))
+    assert ledger.faults() == [Fault(Part.CHAIN, 2)]
+    second = registered(version=2)
+    ledger.register(second)
+    with pytest.raises(BudgetRefusedError, match="not as it was written"):
+        ledger.answer_once(second, never)
+
+
+def test_a_charge_to_another_quarter_is_seen(engine: Engine, ledger: Ledger) -> None:
+    answered(ledger)
+    entry = {**ledger.entries()[-2], "quarter": "2019Q1", "year": 2019}
+    del entry["hash"]
+    as_its_owner(engine)
+    alter(engine, f"update ledger set quarter = '2019Q1', year = 2019, hash = '{digest(entry)}' where number = 2")
+    assert Fault(Part.CHAIN, 2) in ledger.faults()
+
+
+@pytest.mark.parametrize("column", ["version = 0", "quarter = '2019Q1'"])
+def test_a_plan_that_would_be_found_by_another_name_is_seen(column: str, engine: Engine, ledger: Ledger) -> None:
+    answered(ledger)
+    as_its_owner(engine)
+    alter(engine, f"update plans set {column}")
+    assert ledger.faults() == [Fault(Part.PLAN, 1)]
+
+
+def test_a_plan_that_could_not_be_paid_is_told_before_it_is_registered(ledger: Ledger) -> None:
+    answered(ledger)
+    reserve = {"rho": str(BUDGET.reserve_rho), "threshold_delta": "0"}
+    ledger.refuse_unpayable(registered(version=2, **reserve))
+    answered(ledger, version=2, **reserve)
+    with pytest.raises(BudgetRefusedError, match="would be exceeded"):
+        ledger.refuse_unpayable(registered(version=3, **reserve))
+
+
+def test_an_answer_is_stored_once_the_database_is_there_again(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = registered()
+    ledger.register(plan)
+    store, away = ledger._store_now, iter((True, True, False))
+
+    def sometimes(plan: RegisteredPlan, answer: bytes) -> None:
+        if next(away):
+            raise OperationalError("select", {}, Exception())
+        store(plan, answer)
+
+    monkeypatch.setattr(ledger, "_store_now", sometimes)
+    monkeypatch.setattr("aggregate.ledger.book._STORE_LOOK_SECONDS", 0)
+    if engine.dialect.name == "sqlite":  # a file that fails does not come back
+        with pytest.raises(OperationalError):
+            ledger.answer_once(plan, lambda: b"noise")
+    else:
+        assert ledger.answer_once(plan, lambda: b"noise") == b"noise" == ledger.stored_answer(plan.hash)
 
 
 DEEDS = {

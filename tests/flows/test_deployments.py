@@ -23,7 +23,8 @@ if TYPE_CHECKING:
         (Schedule(every="weekly", day=1, hour=5), "0 6 * * mon"),
         (Schedule(every="weekly", day=7, hour=23), "0 0 * * mon"),
         (Schedule(every="monthly", day=2, hour=0), "0 1 2 * *"),
-        (Schedule(every="monthly", day=28, hour=23), "0 0 29 * *"),
+        (Schedule(every="monthly", day=27, hour=23), "0 0 28 * *"),
+        (Schedule(every="monthly", day=28, hour=23), "59 23 28 * *"),  # February has no 29th, most years
     ],
 )
 def test_a_company_is_looked_for_an_hour_after_its_exports_are_due(schedule: Schedule, cron: str) -> None:

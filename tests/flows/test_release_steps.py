@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -21,16 +22,18 @@ from flows.release_steps import (
     make_plan,
     measure_release,
     publish_release,
+    registered_plan,
 )
 from flows.scrub_reports import deliver_scrub_reports
 from flows.scrubbing import pending_parts, scrubbed_records
+from flows.turns import Turn, in_turn
 from intake.catalogue import AcceptedSubmission
 from intake.sealing import recipient_of
 from publish.path import State
 from publish.store import state_of
 from sample_data.parameters import SimulationParameters
 from sample_data.simulate import simulate
-from schemas.errors import CommonsError, InternalError, NotApprovedError, ScrubStoppedError, UsageError
+from schemas.errors import BudgetRefusedError, CommonsError, InternalError, NotApprovedError, ScrubStoppedError, UsageError
 from schemas.periods import Quarter
 from schemas.signing import encode_key, new_private_key, public_key
 
@@ -119,11 +122,35 @@ def test_a_changed_configuration_needs_a_reason_and_a_new_version_costs_the_rese
     assert first.exists()
     assert (state_of(pool.engine, QUARTER, 1), state_of(pool.engine, QUARTER, 2)) == (State.SUPERSEDED, State.PUBLISHED)
     assert pool.ledger.line(quarter=QUARTER).rho_left == 0
-    third = make_plan(changed, QUARTER, key(pool, "olga"), "again")
-    with pytest.raises(CommonsError):
-        measure_release(changed, QUARTER)
-    assert third.version == 3
+    with pytest.raises(BudgetRefusedError):
+        make_plan(changed, QUARTER, key(pool, "olga"), "again")
+    assert registered_plan(changed, QUARTER) == second  # a plan that could not be paid would stand in the way of the one that was
     assert pool.ledger.chain_holds()
+
+
+def test_superseding_again_by_the_same_reason_is_the_same_plan(pool: Pool) -> None:
+    until_published(pool)
+    second = make_plan(pool, QUARTER, key(pool, "olga"), "a mistake")
+    assert make_plan(pool, QUARTER, key(pool, "olga"), "a mistake") == second
+    measure_release(pool, QUARTER)
+    assert make_plan(pool, QUARTER, key(pool, "olga"), "a mistake") == second
+    assert make_plan(pool, QUARTER, key(pool, "olga")) == second
+
+
+def test_a_plan_waits_for_what_is_being_taken_in(pool: Pool) -> None:
+    planned = threading.Event()
+
+    def plan() -> None:
+        make_plan(pool, QUARTER, key(pool, "olga"))
+        planned.set()
+
+    with in_turn(pool, Turn.INGEST):
+        planner = threading.Thread(target=plan)
+        planner.start()
+        assert not planned.wait(1)
+        assert pool.ledger.plan(QUARTER) is None
+    planner.join()
+    assert planned.is_set()
 
 
 def test_late_data_do_not_change_an_answer_and_the_company_is_told(pool: Pool) -> None:

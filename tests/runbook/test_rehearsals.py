@@ -25,7 +25,7 @@ from flows.logs import Event, log
 from flows.pool import Pool
 from flows.release_steps import approve_release, check_release, make_plan, measure_release, publish_release
 from flows.runs import PREFECT_NEEDS, run_flow
-from flows.scrubbing import pending_parts, scrub_parts
+from flows.scrubbing import keys_of, parts, pending_parts, scrub_parts
 from flows.state import migrate
 from intake.sealing import MANIFEST_PART
 from publish.pdf import Pdf
@@ -234,6 +234,25 @@ def test_a_key_is_lost(pool: Pool, console: Console) -> None:
     assert console.step(measure_release, pool, QUARTER) == 0
 
 
+def test_a_lost_key_is_not_made_anew(pool: Pool, console: Console) -> None:
+    make_plan(pool, QUARTER, key(pool, "olga"))
+    secrets, part = pool.root / "secrets", next(iter(parts(pool, QUARTER)))
+    for path, step in {
+        secrets / "pool.age": lambda: pool.identities,
+        secrets / "pool.key": lambda: pool.secret("pool.key"),
+        secrets / "sampling.key": lambda: pool.secret("sampling.key"),
+        pool.keys_at_rest.folder / Room.SCRUBBED / str(QUARTER) / f"{part.company}.key": lambda: keys_of(pool, part),
+    }.items():
+        backup = path.read_bytes()
+        path.unlink()
+        assert console.health(pool) == 14
+        assert console.step(step) == 70
+        assert not path.exists()
+        path.write_bytes(backup)
+        assert console.health(pool) == 0
+        assert console.step(step) == 0
+
+
 def test_a_draw_was_lost(pool: Pool, console: Console) -> None:
     def dies() -> bytes:
         raise KeyboardInterrupt
@@ -251,9 +270,11 @@ def test_a_draw_was_lost(pool: Pool, console: Console) -> None:
 
 
 def test_there_is_no_budget_left(pool: Pool, console: Console) -> None:
-    for reason, code in (("", 0), ("a mistake", 0), ("another mistake", 13)):
+    for reason in ("", "a mistake"):
         plan = make_plan(pool, QUARTER, key(pool, "olga"), reason)
-        assert console.step(pool.ledger.answer_once, plan, lambda: b"an answer") == code
+        assert console.step(pool.ledger.answer_once, plan, lambda: b"an answer") == 0
+    assert console.step(make_plan, pool, QUARTER, key(pool, "olga"), "another mistake") == 13
+    assert pool.ledger.plan(QUARTER) == plan
 
 
 def test_the_ledger_was_altered(pool: Pool, console: Console) -> None:

@@ -239,9 +239,16 @@ class _Model:
         """One-sided, of growth and of shrinking."""
         volume, voice = self._voted
         mean, own, third = self._without_change(volume)
-        of_volume = mean**2 / max(float((voice * mean**2 / own).sum()), 1e-300)
+        of_volume = mean**2 * self._volume_error
         variance = np.maximum(own + (1 - 2 * voice) * of_volume, own / 100)
         return tails((self.history.now - self.shares * volume) / np.sqrt(variance), third / variance**1.5)
+
+    @cached_property
+    def _volume_error(self) -> float:
+        """Relative variance of the present volume, as the voices tell it."""
+        volume, voice = self._voted
+        mean, own, _ = self._without_change(volume)
+        return 1 / max(float((voice * mean**2 / own).sum()), 1e-300)
 
     def told(self, up: Floats, down: Floats, z: float, z_edge: float) -> Iterator[CellGrowth]:
         """What is told of each cell, given its q-values."""
@@ -249,10 +256,19 @@ class _Model:
         weight = self.volume / self.before
         earlier = self._variance(self._earlier_means(self.shares), sampling[:-1, None]) + noise[:-1, None]
         spread = weight**2 * earlier.sum(axis=0)
+        volume, voice = self._voted
         for cell, now in enumerate(self.history.now.tolist()):
             before, q_value = float(self.shares[cell]), float(min(up[cell], down[cell]))
             direction = 1 if now > before * self.volume else -1
-            own = _Ratio(before * self.volume, float(spread[cell]), float(noise[-1]), float(sampling[-1]), self.dispersion)
+            own = _Ratio(
+                expected=before * volume,
+                spread=float(spread[cell]),
+                noise=float(noise[-1]),
+                sampling=float(sampling[-1]),
+                dispersion=self.dispersion,
+                of_volume=(before * volume) ** 2 * self._volume_error,
+                voice=float(voice[cell]),
+            )
             told: tuple[float | None, Interval | None, float | None] = (None, None, None)
             if own.expected > z * math.sqrt(own.spread):
                 told = max(now / own.expected, 0.0), own.interval(now, z), own.detectable(z_edge)
@@ -268,11 +284,14 @@ class _Ratio:
     noise: float
     sampling: float
     dispersion: float
+    of_volume: float  # variance of `expected` by that of the present volume, in which the count has a voice of its own
+    voice: float
 
     def variance(self, ratio: float) -> float:
         """Of `now - ratio · expected`."""
         mean = max(ratio * self.expected, 0.0)
-        return self.sampling * mean + self.dispersion * mean**2 + self.noise + ratio**2 * self.spread
+        own = self.sampling * mean + self.dispersion * mean**2 + self.noise + ratio**2 * self.spread
+        return max(own + ratio * (ratio - 2 * self.voice) * self.of_volume, own / 100)
 
     def interval(self, now: float, z: float) -> Interval:
         """Every ratio from 0 on at which `now` is within z deviations (Fieller 1954), by halving on each side of the estimate."""

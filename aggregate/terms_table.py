@@ -39,7 +39,7 @@ def found_terms(plan: RegisteredPlan, answer: Answer, before: History) -> tuple[
 
     New terms tell the mass that was over the threshold, with an interval that knows they were seen because it was. Terms that
     are followed tell all users, under the company rules of cells, and their growth where the quarter before counted all
-    users of the very same companies.
+    users of the very same companies by the very same list.
     """
     found: dict[TermKey, FoundTerm] = {}
     speakers = _speakers(plan)
@@ -48,7 +48,7 @@ def found_terms(plan: RegisteredPlan, answer: Answer, before: History) -> tuple[
             speaker = speakers[drawn.search]
             row = {"first_seen": plan.quarter, **_new(drawn, value, plan)}
             found[speaker, word] = _found(speaker, word, True, row)
-    first_seen, counted = _first_seen(before), _counted_before(plan, before)
+    first_seen, counted = _first_seen(before), _counted_before(plan, answer, before)
     for tracked in answer.tracked:
         noise, speaker = tracked.scale / plan.privacy.unit.weight_scale, speakers[tracked.search]
         counts = _counts(tracked, plan)
@@ -116,15 +116,20 @@ def _counts(tracked: NoisyTracked, plan: RegisteredPlan) -> dict[str, float]:
     }
 
 
-def _counted_before(plan: RegisteredPlan, before: History) -> dict[TermKey, tuple[float, float]]:
-    """What the quarter before told of all users of the same companies, with its noise: only that is compared with."""
+def _counted_before(plan: RegisteredPlan, answer: Answer, before: History) -> dict[TermKey, tuple[float, float]]:
+    """What the quarter before told of all users of the same companies by the same list, with its noise: only that is compared with.
+
+    A user's weight is shared among the terms of the list that they wrote: with another list it is another one.
+    """
     if not before or not plan.panel or before[0][0].panel != plan.panel:
         return {}
-    earlier, answer = before[0]
+    earlier, then = before[0]
     step, speakers = earlier.privacy.unit.weight_scale, _speakers(earlier)
+    lists = {tracked.search: frozenset(tracked.words) for tracked in answer.tracked}
     return {
         (speakers[tracked.search], word): (count, tracked.scale / step)
-        for tracked in answer.tracked
+        for tracked in then.tracked
+        if frozenset(tracked.words) == lists.get(tracked.search)
         for word, count in _counts(tracked, earlier).items()
     }
 

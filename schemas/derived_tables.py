@@ -74,7 +74,13 @@ OWN_COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column(
             "share_before", "float", "its share of the cells of its marginal that are published in all these quarters", "share"
         ),
-        Column("share_now", "float", "the same in this quarter", "share"),
+        Column(
+            "share_now",
+            "float",
+            "its count in this quarter over the total that most cells of its marginal tell by their earlier shares: a few that grow by "
+            "themselves make no others shrink",
+            "share",
+        ),
         Column("ratio", "float", "`share_now` over `share_before`; null where the earlier share cannot be told from 0"),
         Column("ratio_ci_low", "float", "lower end of the 95 % interval of `ratio`: noise, sampling and usual unrest"),
         Column("ratio_ci_high", "float", "upper end of the 95 % interval of `ratio`: noise, sampling and usual unrest"),
@@ -97,7 +103,11 @@ OWN_COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("noise_stddev", "float", "standard deviation of the privacy noise in `estimate`", "users-equivalent"),
         Column("ci_low", "float", "lower end of the 95 % interval of what `estimate` estimates: noise, sampling and selection"),
         Column("ci_high", "float", "upper end of the 95 % interval of what `estimate` estimates: noise, sampling and selection"),
-        Column("growth", "float", "`estimate` over that of the quarter before, where both count all users of the same companies"),
+        Column(
+            "growth",
+            "float",
+            "`estimate` over that of the quarter before, where both count all users of the same companies and follow the same list of terms",
+        ),
         Column("growth_ci_low", "float", "lower end of the 95 % interval of `growth`"),
         Column("growth_ci_high", "float", "upper end of the 95 % interval of `growth`"),
         Column("first_seen", "string", "quarter in which it was found"),

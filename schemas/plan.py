@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,9 @@ class Measure(_PlanModel):
             raise ValueError("a followed conversation has one marginal; slices of it are measures of their own")
         if self.event is Event.CHANGE_OUTCOME and self.marginals != (CHANGE_KEYS,):
             raise ValueError("outcomes around changes have one marginal: change_class, change_group, outcome")
+        if not _nested(self.marginals):
+            # Else two withheld cells, each alone in a line of another marginal, may follow from all that is published.
+            raise ValueError("what a marginal shares with each of the others is not nested")
         if bool(self.ends_at) != (self.event is Event.FOLLOWED_CONVERSATION):
             raise ValueError("a followed conversation, and nothing else, names the outcomes at which it ends")
         if self.stratum and any(self.stratum not in m for m in self.marginals):
@@ -190,6 +194,15 @@ def _release_plan(written: bytes) -> ReleasePlan:
 @lru_cache(maxsize=64)
 def _privacy(written: bytes) -> PrivacyParameters:
     return PrivacyParameters.model_validate_json(written)
+
+
+def _nested(marginals: tuple[Names, ...]) -> bool:
+    """Whether the sets of keys that a marginal shares with the others lie in each other, for every marginal."""
+    for own in marginals:
+        shared = sorted((set(own) & set(other) for other in marginals if other != own), key=len)
+        if any(not small <= large for small, large in pairwise(shared)):
+            return False
+    return True
 
 
 class RegisteredPlan(_PlanModel):

@@ -135,6 +135,16 @@ def test_ratios_and_intervals_tell_the_truth_that_was_put_in() -> None:
     assert np.mean(widths) < 2
 
 
+def test_of_a_large_cell_that_grows_by_itself_the_volume_is_as_uncertain_as_the_others_tell_it() -> None:
+    rng, rates, covered = np.random.default_rng(5), np.array([1000.0] + [200.0] * 10), []
+    for _ in range(200):
+        drawn = [rng.poisson(rates * factor) + rng.normal(0, 50, 11) for factor in (1, 1, 1, 1, np.array([1.6] + [1] * 10))]
+        cell = growth([NoisyHistory(np.array(drawn[:4]), drawn[4], np.full(5, 50.0), np.ones(5))], RATE, 0.95)[0][0]
+        assert cell.interval is not None
+        covered.append(cell.interval.low <= 1.6 <= cell.interval.high)
+    assert 0.92 <= np.mean(covered) <= 0.98  # without the volume's own error: .895
+
+
 def test_what_is_told_agrees_with_itself() -> None:
     for cells in growth(simulated(3, factors=[3.0] * 3), RATE, 0.95):
         for cell in cells:

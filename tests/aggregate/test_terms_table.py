@@ -42,7 +42,8 @@ def by_term(found: tuple[FoundTerm, ...]) -> dict[str, dict[str, Any]]:
 
 FIRST = Answer((), (), rounds=(found_now(veltri=140, ondrake=400),))
 SECOND = Answer((), (), rounds=(found_now(sarmel=300),), tracked=(followed(veltri=200, ondrake=-500),))
-THIRD = Answer((), (), tracked=(followed(veltri=500, ondrake=600, sarmel=300),))
+THIRD = Answer((), (), tracked=(followed(veltri=500, ondrake=600),))
+LONGER = Answer((), (), tracked=(followed(veltri=500, ondrake=600, sarmel=300),))
 PLANS = plan_of("2026Q1"), plan_of("2026Q2"), plan_of("2026Q3")
 
 
@@ -59,6 +60,12 @@ def test_a_term_is_told_with_a_lower_bound_first_then_with_all_users_then_with_i
     assert third["veltri"]["growth"] == 2.5
     assert third["veltri"]["growth_ci_low"] < 2.5 < third["veltri"]["growth_ci_high"]
     assert "growth" not in third["ondrake"]  # the quarter before withheld it
+
+
+def test_no_growth_is_told_against_another_list() -> None:
+    """Who wrote two terms counts less for each, so a list that gets longer makes its terms look as if they receded."""
+    third = by_term(found_terms(PLANS[2], LONGER, [(PLANS[1], SECOND), (PLANS[0], FIRST)]))
+    assert third["veltri"]["estimate"] == 500 and "growth" not in third["veltri"]
     assert third["sarmel"]["first_seen"] == "2026Q2"
 
 

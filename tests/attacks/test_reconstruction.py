@@ -125,10 +125,11 @@ def written(measured: MeasuredRelease, root: Path) -> Path:
 
 
 def release_folder(rho: str, folder: Path) -> tuple[Path, RegisteredPlan, dict[Names, np.ndarray]]:
-    """A release of simulated records under the packaged questions, and the exact table of its first measure."""
+    """A release of simulated records under the packaged questions (no terms), and the exact table of its first measure."""
     packaged = registered(planner="olu")
     parameters = privacy_of(rho).model_dump(mode="json") | {"split": packaged.parameters["split"]}
-    plan = packaged.model_copy(update={"rho": rho, "parameters": parameters})
+    questions = {**packaged.plan, "terms": [], "patterns": None}  # of users, and of what is published of them
+    plan = packaged.model_copy(update={"rho": rho, "parameters": parameters, "plan": questions})
     simulated = generate(SimulationParameters(seed=91, users=3_000, quarters=1)).quarters[0]
     records = as_scrubbed(pooled_table(simulated), folder / "records")
     to_epsilon = epsilon_of if rho != NOISELESS else (lambda rho, delta: 0.5)  # no ε can be told of an exact release

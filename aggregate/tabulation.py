@@ -114,7 +114,10 @@ class _NoisyMeasure:
         return self.workload.marginal(marginal, self.values) / self.plan.privacy.unit.weight_scale
 
     def sampling(self, marginal: Names) -> float:
-        """Sampling variance of a cell over its mean, Σw² / Σw, at most 1; on the safe side of its own noise, or 1."""
+        """Sampling variance of a cell over its mean, Σw² / Σw, at most 1; on the safe side of its own noise, or 1.
+
+        It is that of all users of the marginal: a cell whose users have fewer events than others' has a larger one.
+        """
         noisy, step = self.marginals[marginal], self.plan.privacy.unit.weight_scale
         total, deviation = float(self.estimates(marginal).sum()), self._deviation_of_total(marginal)
         most, least = (noisy.squares + _SAFE * noisy.squares_scale) / step, total - _SAFE * deviation

@@ -64,7 +64,7 @@ def _whole_way(folder: Path, exponent: int) -> dict[str, float]:
         }
         if stage in PIPELINE:
             seconds, processor = seconds + cost.seconds, processor + cost.processor_seconds
-        sys.stderr.write(f"{named} {cost.seconds:.1f} s {cost.peak_mb:.0f} MiB\n")
+        sys.stderr.write(f"{named} {cost.seconds:.1f} s {cost.processor_seconds:.1f} processor s {cost.peak_mb:.0f} MiB\n")
     return found | {f"pipeline_1e{exponent}_seconds": seconds, f"pipeline_1e{exponent}_processor_seconds": processor}
 
 

@@ -7,6 +7,8 @@ from aggregate.answer import Answer
 from aggregate.mechanisms.conversion import epsilon_of
 from aggregate.planning import PlannedMarginal, PlannedSearch, foresee, foresee_searches
 from flows.pool import Pool
+from publish.path import State, has_reached
+from publish.store import states
 from schemas.errors import UsageError
 from schemas.periods import Quarter
 
@@ -44,8 +46,13 @@ def explain_plan(pool: Pool, quarter: Quarter, users: float | None = None) -> Ex
 
 
 def _of_the_latest_release(pool: Pool) -> tuple[float, str]:
-    for quarter in reversed(pool.ledger.quarters()):
-        plan = pool.ledger.plan(quarter)
+    published = [
+        (Quarter.parse(name), version)
+        for (name, version), state in states(pool.engine).items()
+        if has_reached(state, State.PUBLISHED)
+    ]
+    for quarter, version in sorted(published, reverse=True):
+        plan = pool.ledger.plan(quarter, version)
         stored = None if plan is None else pool.ledger.stored_answer(plan.hash)
         if plan is not None and stored is not None:
             totals = [r.values[0] for r in Answer.from_bytes(stored).residuals if not r.keys]

@@ -187,7 +187,11 @@ _VALUES = (
         "users-equivalent",
     ),
     Column("noise_stddev", "float", "standard deviation of the privacy noise in `estimate`", "users-equivalent"),
-    Column("sampling_factor", "float", "sampling variance of `estimate`, divided by its mean: Σw² / Σw over users, at most 1"),
+    Column(
+        "sampling_factor",
+        "float",
+        "sampling variance of `estimate`, divided by its mean: Σw² / Σw over all users of the marginal, at most 1. Of a cell whose users have fewer events than the marginal's, the variance is larger, and its intervals are too narrow",
+    ),
     Column("ci_low", "float", "lower end of the 95 % interval of `estimate`, noise and sampling", "users-equivalent"),
     Column("ci_high", "float", "upper end of the 95 % interval of `estimate`, noise and sampling", "users-equivalent"),
 )

@@ -1,6 +1,7 @@
 """What is deployed of a pool: cron from the registry, and one file that only the operator reads."""
 
 import json
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,9 @@ import pytest
 from benchmarks.scale_schedule import scheduled
 from flows.deployments import cron_of, deployments, write_prefect_file
 from flows.pool import Pool
+from flows.serving import serve
 from intake.registry import Schedule
+from schemas.errors import TransportError
 
 if TYPE_CHECKING:
     from postgres_server import Server
@@ -53,3 +56,10 @@ def test_a_server_on_postgresql_schedules_every_deployment(postgres: "Server", t
     postgres.run("create role keeper login", "create database kept owner keeper")
     found = scheduled(tmp_path, f"postgresql+asyncpg://keeper@/kept?host={postgres.folder}&port={postgres.port}")
     assert found["scheduled_deployments"] == 5 and found["scheduled_runs"] >= 5
+
+
+def test_a_server_that_is_there_already_is_left_alone(pool: Pool) -> None:
+    """It is another pool's, as likely as not: its release and its retention have the same names."""
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(TransportError, match="in use"):
+        serve(pool, "127.0.0.1", other.getsockname()[1], 1)
+    assert not (pool.root / "prefect").exists()

@@ -129,9 +129,6 @@ class Measure(_PlanModel):
             raise ValueError("a followed conversation has one marginal; slices of it are measures of their own")
         if self.event is Event.CHANGE_OUTCOME and self.marginals != (CHANGE_KEYS,):
             raise ValueError("outcomes around changes have one marginal: change_class, change_group, outcome")
-        if not _nested(self.marginals):
-            # Else two withheld cells, each alone in a line of another marginal, may follow from all that is published.
-            raise ValueError("what a marginal shares with each of the others is not nested")
         if bool(self.ends_at) != (self.event is Event.FOLLOWED_CONVERSATION):
             raise ValueError("a followed conversation, and nothing else, names the outcomes at which it ends")
         if self.stratum and any(self.stratum not in m for m in self.marginals):
@@ -273,6 +270,12 @@ def load_release_plan(path: Path, privacy: PrivacyParameters) -> ReleasePlan:
         plan = None
     if plan is None:
         raise UsageError("release_plan.toml cannot be read or breaks a rule.", "docs/guides/plan.md has each field.")
+    if not all(_nested(measure.marginals) for measure in plan.measures):
+        # Else withheld cells, each alone in a line of another marginal, may follow from all that is published.
+        raise UsageError(
+            "In release_plan.toml what a marginal shares with each of the others is not nested: withheld cells might follow.",
+            "Make the marginals measures of their own.",
+        )
     searches = {name for search in plan.terms for name in (search.name, search.tracked)}
     if {m.name for m in plan.measures} | searches != set(privacy.split):
         raise UsageError("The split in privacy.toml does not name the measures of release_plan.toml, each once.")

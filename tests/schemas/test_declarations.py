@@ -195,6 +195,23 @@ def test_the_packaged_plan_fits_the_split_and_its_tables(tmp_path: Path) -> None
     assert ReleasePlan.model_validate(plan.model_dump(mode="json", by_alias=True)) == plan
 
 
+def test_a_plan_of_which_withheld_cells_might_follow_is_refused(tmp_path: Path) -> None:
+    """With all pairs of three keys, or with both sides of a table and the table, cells alone in a line follow from the others."""
+    privacy = load_privacy_parameters(packaged_config("privacy.toml"))
+    packaged = packaged_config("release_plan.toml").read_text()
+    for marginals in (
+        '[["ideation"], ["imminence"], ["ideation", "imminence"]]',
+        '[["ideation", "age_band"], ["ideation", "week"], ["age_band", "week"]]',
+    ):
+        changed = packaged.replace(
+            '[["ideation", "age_band"], ["ideation", "imminence"], ["week"], ["language"], ["selection_reason"]]', marginals
+        )
+        assert changed != packaged
+        (tmp_path / "release_plan.toml").write_text(changed)
+        with pytest.raises(UsageError, match="nested"):
+            load_release_plan(tmp_path / "release_plan.toml", privacy)
+
+
 def test_every_key_has_a_public_domain_without_repeats() -> None:
     scope = Scope(Quarter(2026, 1), ("en",), ("US",), ("yes", "no"), ("classifier",))
     for key in KEYS.values():

@@ -112,6 +112,7 @@ def test_removing_any_user_moves_each_marginal_by_at_most_the_bound(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @settings(max_examples=300, deadline=None)
 @given(**ANY_USER)
 def test_removing_any_user_keeps_the_bound_at_length(

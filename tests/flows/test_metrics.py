@@ -241,6 +241,7 @@ def test_the_commands_print_them(pool: Pool, capsys: pytest.CaptureFixture[str])
     assert run(["metrics", "--root", str(pool.root)]) == 0
     assert found(capsys.readouterr().out)
     assert run(["metrics", "--root", str(pool.root / "nothing")]) == 2
+    assert run(["metrics", "--root", str(pool.root), "--out", str(pool.root / "nothing" / "commons.prom")]) == ExitCode.USAGE
     assert run(["status", "--health", "--root", str(pool.root / "made")]) == 2
     assert not (pool.root / "made" / "state").exists()
 

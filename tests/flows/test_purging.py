@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -20,9 +21,11 @@ from cli.main import run
 from flows.drops import make_local_drops, waiting
 from flows.intake_steps import take_in_submission
 from flows.pool import Pool
+from flows.progress import listening
 from flows.purging import PURGES, holdings, interrupted, purge, to_purge
 from flows.scrubbing import pending_parts, scrub_parts, scrubbed_records
 from flows.sweeping import sweep
+from flows.turns import Turn, in_turn
 from intake.catalogue import AcceptedSubmission
 from intake.known import submission_folder
 from sample_data.parameters import SimulationParameters
@@ -249,6 +252,25 @@ def test_killed_anywhere_the_next_purge_resumes(pool: Pool, tmp_path: Path) -> N
         found.engine.dispose()
         shutil.rmtree(root)
     assert resumed >= 3
+
+
+@pytest.mark.parametrize("turn", [Turn.SCRUB, Turn.INGEST])
+def test_it_waits_for_what_is_being_put_in_place(pool: Pool, turn: Turn) -> None:
+    waits, told = threading.Event(), list[str]()
+
+    def listener(stage: str, _: float) -> None:
+        told.append(stage)
+        waits.set()
+
+    chosen = to_purge(holdings(pool), NOW, quarter=OLD)
+    purging = threading.Thread(target=purge, args=(Pool(pool.root), chosen, "tester"))
+    with listening(listener):
+        with in_turn(pool, turn):
+            purging.start()
+            assert waits.wait(60)
+            assert readable(pool) == ALL and told == [f"waits for another run ({turn})"]
+        purging.join()
+    assert chosen and readable(pool) < ALL
 
 
 def test_answers_and_leftovers_go_when_their_time_is_over(pool: Pool) -> None:

@@ -13,6 +13,7 @@ from filled_pool import QUARTER, key, until_checked, until_published
 from stores import send
 
 from flows.drops import waiting
+from flows.explaining import explain_plan
 from flows.guard import guarded
 from flows.intake_steps import take_in_submission
 from flows.pool import Pool, packaged_config
@@ -135,6 +136,16 @@ def test_superseding_again_by_the_same_reason_is_the_same_plan(pool: Pool) -> No
     measure_release(pool, QUARTER)
     assert make_plan(pool, QUARTER, key(pool, "olga"), "a mistake") == second
     assert make_plan(pool, QUARTER, key(pool, "olga")) == second
+
+
+def test_users_are_expected_from_what_was_published_and_not_from_what_was_drawn(pool: Pool) -> None:
+    until_checked(pool)
+    with pytest.raises(UsageError, match="No release tells"):
+        explain_plan(pool, QUARTER.next())
+    for person in ("carl", "petra"):
+        approve_release(pool, QUARTER, key(pool, person))
+    publish_release(pool, QUARTER)
+    assert explain_plan(pool, QUARTER.next()).users_from == f"the release of {QUARTER}"
 
 
 def test_a_plan_waits_for_what_is_being_taken_in(pool: Pool) -> None:

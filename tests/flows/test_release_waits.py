@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -13,10 +14,12 @@ import pytest
 from filled_pool import QUARTER, key
 from prefect_server import own_environment, prefect_server
 
+from flows import release as release_flow
 from flows.pool import Pool
 from flows.release_steps import approve_release, make_plan
 from publish.path import State
 from publish.store import state_of
+from schemas.errors import TransportError
 
 COMMONS = Path(sys.executable).parent / "commons"
 
@@ -72,3 +75,30 @@ def test_it_pauses_until_both_have_signed_and_publishes_then(api: str, pool: Poo
     assert "published:" in out
     assert states(api, run["id"])[-1] == "COMPLETED"
     assert state_of(pool.engine, QUARTER, 1) is State.PUBLISHED and (pool.releases / str(QUARTER) / "v1" / "brief.html").exists()
+
+
+def test_a_state_that_is_away_for_a_moment_does_not_end_the_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, resumed = list[str](), threading.Event()
+
+    def signed(_: str, quarter: str) -> bool:
+        looks.append(quarter)
+        if len(looks) == 1:
+            raise TransportError("The state database does not answer any more.", "")
+        return True
+
+    class Client:
+        def __enter__(self) -> "Client":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def resume_flow_run(self, _: object) -> None:
+            resumed.set()
+
+    monkeypatch.setattr(release_flow, "_signed", signed)
+    monkeypatch.setattr(release_flow, "get_client", lambda **_: Client())
+    monkeypatch.setattr(release_flow, "LOOK_SECONDS", 0.01)
+    with release_flow._resumed_once_signed("pool", str(QUARTER)):
+        assert resumed.wait(30)
+    assert len(looks) >= 2

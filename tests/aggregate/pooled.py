@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from aggregate.ledger import Ledger
 from aggregate.measurement import commitment
 from flows.pool import packaged_config
 from sample_data.columnar import pool_table
@@ -47,6 +48,18 @@ def registered(contributors: int = 3, quarter: Quarter = QUARTER, **changes: Any
         "plan": load_release_plan(packaged_config("release_plan.toml"), parameters).model_dump(mode="json", by_alias=True),
     }
     return RegisteredPlan(**{**fields, **changes})
+
+
+def never() -> bytes:
+    """A draw that must not be asked for."""
+    raise AssertionError("noise was drawn")
+
+
+def answered(ledger: Ledger, version: int = 1, **changes: object) -> bytes:
+    """Registers a plan, and its answer."""
+    plan = registered(version=version, **changes)
+    ledger.register(plan)
+    return ledger.answer_once(plan, lambda: b"noise")
 
 
 def content_of(*parts: str) -> str:

@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from aggregate.answer import Answer, NoisyMarginal, NoisyTracked
+from aggregate.answer import Answer, NoisyMarginal
 from aggregate.counts import public_cells
-from aggregate.intervals import Rate, count_interval, one_sided_z, rate_interval, z_value
+from aggregate.intervals import Rate, count_interval, rate_interval, z_value
 from aggregate.survival import survival_curve
+from aggregate.withholding import Cell, CompanyRules, lines_of, withhold_what_gives_others_away
 from aggregate.workload import Floats, Workload
 from schemas.derived_tables import COVARIANCE
 from schemas.errors import InternalError
@@ -24,58 +25,6 @@ from schemas.tables import TABLES, Status, columns, key_columns
 
 _CURVE_KEYS: Names = ("ending", "depth_band")
 _SAFE = 2.0  # deviations by which the sampling factor is taken too large, and that it must be told from 0 by
-
-
-@dataclass(frozen=True)
-class _Cell:
-    """One public cell with its noisy number, in users-equivalent."""
-
-    keys: Mapping[str, str]
-    status: Status
-    estimate: float = 0.0
-    rules: "CompanyRules | None" = None
-
-    @property
-    def published(self) -> bool:
-        """Whether its number stands."""
-        return self.status in (Status.OK, Status.TOO_NOISY)
-
-
-@dataclass(frozen=True)
-class CompanyRules:
-    """The noisy sums that decide the company rules, with their noise scales and one-sided quantiles, in integer steps."""
-
-    outside: int
-    outside_scale: float
-    outside_z: float
-    dominance: int
-    dominance_scale: float
-    dominance_z: float
-
-    @classmethod
-    def of_each(cls, drawn: NoisyMarginal | NoisyTracked, plan: RegisteredPlan) -> "list[CompanyRules]":
-        """Those of each number that was drawn together, in order."""
-        companies = plan.privacy.companies
-        outside_z, dominance_z = one_sided_z(companies.too_few_error_rate), one_sided_z(companies.dominance_error_rate)
-        return [
-            cls(outside, drawn.outside_scale, outside_z, dominance, drawn.dominance_scale, dominance_z)
-            for outside, dominance in zip(drawn.outside, drawn.dominance, strict=True)
-        ]
-
-    @staticmethod
-    def hold(cells: Iterable["CompanyRules | None"]) -> bool:
-        """Whether both rules hold beyond their noise for the sum of cells, each with the error rate stated for its edge.
-
-        The mass outside the K - 1 largest companies of a sum is at least the sum of the cells' own, and its dominance at most
-        theirs, so adding the noisy values errs on the side of withholding. For no cells at all they hold.
-        """
-        rules = list(cells)
-        if any(rule is None for rule in rules):
-            return False
-        known = [rule for rule in rules if rule is not None]
-        enough = sum(r.outside for r in known) >= math.sqrt(sum((r.outside_z * r.outside_scale) ** 2 for r in known))
-        shared = sum(r.dominance for r in known) <= -math.sqrt(sum((r.dominance_z * r.dominance_scale) ** 2 for r in known))
-        return not known or (enough and shared)
 
 
 @dataclass(frozen=True)
@@ -141,7 +90,7 @@ def tabulate(answer: Answer, plan: RegisteredPlan) -> tuple[NoisyTable, ...]:
         noisy = _NoisyMeasure.of(measure, plan, answer)
         covariance.extend(_covariance(noisy))
         cells = {marginal: list(_cells(noisy, marginal)) for marginal in measure.marginals}
-        _withhold_what_gives_others_away(cells, _CURVE_KEYS if TABLES[measure.table].has_curve else ())
+        withhold_what_gives_others_away(cells, _CURVE_KEYS if TABLES[measure.table].has_curve else ())
         for marginal, own in cells.items():
             rows[measure.table].extend(_rows(noisy, marginal, own))
     return tuple(as_table(name, listed, plan) for name, listed in {**rows, COVARIANCE: covariance}.items())
@@ -159,13 +108,13 @@ def _covariance(noisy: _NoisyMeasure) -> Iterator[dict[str, Any]]:
         }
 
 
-def _cells(noisy: _NoisyMeasure, marginal: Names) -> Iterator[_Cell]:
+def _cells(noisy: _NoisyMeasure, marginal: Names) -> Iterator[Cell]:
     plan = noisy.plan
     scope = noisy.measure.scope(Quarter.parse(plan.quarter), plan.release_plan)
     public = public_cells(marginal, scope)
     if not noisy.measured:
         for cell in public:
-            yield _Cell(dict(zip(marginal, cell, strict=True)), Status.NOT_COLLECTED)
+            yield Cell(dict(zip(marginal, cell, strict=True)), Status.NOT_COLLECTED)
         return
     drawn, estimates = noisy.marginals[marginal], noisy.estimates(marginal)
     if not len(drawn.outside) == len(drawn.dominance) == len(public):
@@ -174,10 +123,10 @@ def _cells(noisy: _NoisyMeasure, marginal: Names) -> Iterator[_Cell]:
     for cell, rules, value in zip(public, CompanyRules.of_each(drawn, plan), estimates, strict=True):
         keys, estimate = dict(zip(marginal, cell, strict=True)), float(value)
         if noisy.measure.event is Event.CHANGE_OUTCOME and f"{keys['change_class']}:{keys['change_group']}" not in plan.compared:
-            yield _Cell(keys, Status.NOT_COMPARABLE)  # a registered fact, no matter of noise
+            yield Cell(keys, Status.NOT_COMPARABLE)  # a registered fact, no matter of noise
             continue
         status = status_of(estimate, noise, plan) if CompanyRules.hold([rules]) else Status.TOO_FEW_COMPANIES
-        yield _Cell(keys, status, estimate, rules)
+        yield Cell(keys, status, estimate, rules)
 
 
 def status_of(estimate: float, noise: float, plan: RegisteredPlan) -> Status:
@@ -185,51 +134,7 @@ def status_of(estimate: float, noise: float, plan: RegisteredPlan) -> Status:
     return Status.TOO_NOISY if estimate < plan.privacy.too_noisy_ratio * noise else Status.OK
 
 
-def _withhold_what_gives_others_away(cells: dict[Names, list[_Cell]], curve: Names) -> None:
-    """Marginals agree, so what one withholds another may give away as the rest of a sum: that rest must keep the rules too.
-
-    Where it does not, the smallest further cell with which it does is withheld as well, until nothing changes. In place.
-    A curve over the keys `curve` gives their sum away, so for it the same is done: one small cell costs another, not the curve.
-    """
-    changed = True
-    while changed:
-        changed = False
-        for marginal, own in cells.items():
-            others = [tuple(key for key in marginal if key in other) for other in cells if other != marginal]
-            for line in (line for shared in dict.fromkeys(others) for line in _lines(own, shared)):
-                changed |= _complete(own, sorted(line, key=lambda place: own[place].estimate))
-            if curve:
-                for line in _lines(own, tuple(key for key in marginal if key not in curve)):
-                    changed |= _complete(own, _least_of_a_curve(own, line))
-
-
-def _lines(cells: list[_Cell], keys: Names) -> list[list[int]]:
-    """Places of the cells that have the same codes of some keys."""
-    found: dict[Names, list[int]] = {}
-    for place, cell in enumerate(cells):
-        found.setdefault(tuple(cell.keys[key] for key in keys), []).append(place)
-    return list(found.values())
-
-
-def _least_of_a_curve(cells: list[_Cell], line: list[int]) -> list[int]:
-    """Places in the order in which withholding them costs a curve least: depths that lack a cell already, then the deepest."""
-    lacking = {cells[place].keys["depth_band"] for place in line if cells[place].status is Status.TOO_FEW_COMPANIES}
-    return sorted(line, key=lambda place: (cells[place].keys["depth_band"] not in lacking, -place))
-
-
-def _complete(cells: list[_Cell], line: list[int]) -> bool:
-    """Withholds one more cell of a line whose withheld cells do not keep the rules as a sum: the first that helps. Whether it did."""
-    withheld = [cells[place].rules for place in line if cells[place].status is Status.TOO_FEW_COMPANIES]
-    open_places = [place for place in line if cells[place].published]
-    if not withheld or not open_places or CompanyRules.hold(withheld):
-        return False
-    enough = (place for place in open_places if CompanyRules.hold([*withheld, cells[place].rules]))
-    place = next(enough, open_places[-1])
-    cells[place] = replace(cells[place], status=Status.TOO_FEW_COMPANIES)
-    return True
-
-
-def _rows(noisy: _NoisyMeasure, marginal: Names, cells: list[_Cell]) -> Iterator[dict[str, Any]]:
+def _rows(noisy: _NoisyMeasure, marginal: Names, cells: list[Cell]) -> Iterator[dict[str, Any]]:
     plan, measure = noisy.plan, noisy.measure
     spec, z, noise, sampling, shares = TABLES[measure.table], z_value(plan.privacy.confidence), 0.0, 1.0, _Shares()
     if noisy.measured:
@@ -266,11 +171,11 @@ def _share(name: str, rate: Rate) -> dict[str, float]:
     return {name: rate.value, f"{name}_ci_low": rate.interval.low, f"{name}_ci_high": rate.interval.high}
 
 
-def _rates(noisy: _NoisyMeasure, marginal: Names, cells: list[_Cell], key: str) -> _Shares:
+def _rates(noisy: _NoisyMeasure, marginal: Names, cells: list[Cell], key: str) -> _Shares:
     """Rates over the known codes of a key, of each line of cells, which differ in this key only."""
     noise, sampling = noisy.workload.line_noise(marginal, key, noisy.scales), noisy.sampling(marginal)
     z, unknown, found = z_value(noisy.plan.privacy.confidence), KEYS[key].open_codes, _Shares()
-    for line in _lines(cells, tuple(name for name in marginal if name != key)):
+    for line in lines_of(cells, tuple(name for name in marginal if name != key)):
         group = [cells[place] for place in line]
         known = [cell for cell in group if cell.keys[key] not in unknown]
         # A rate gives its denominator away, and with it the sum of the withheld cells in it. Even where that sum keeps the rules,
@@ -286,13 +191,13 @@ def _rates(noisy: _NoisyMeasure, marginal: Names, cells: list[_Cell], key: str) 
     return found
 
 
-def _curves(noisy: _NoisyMeasure, marginal: Names, cells: list[_Cell]) -> _Shares:
+def _curves(noisy: _NoisyMeasure, marginal: Names, cells: list[Cell]) -> _Shares:
     """Survival curves of each line of cells, which differ in depth and ending only."""
     over = _CURVE_KEYS
     covariance, sampling = noisy.workload.covariance(marginal, over, noisy.scales), noisy.sampling(marginal)
     z, found = z_value(noisy.plan.privacy.confidence), _Shares()
-    for line in _lines(cells, tuple(name for name in marginal if name not in over)):
-        by_depth = _lines([cells[place] for place in line], ("depth_band",))
+    for line in lines_of(cells, tuple(name for name in marginal if name not in over)):
+        by_depth = lines_of([cells[place] for place in line], ("depth_band",))
         depths = [[cells[line[place]] for place in own] for own in by_depth]
         ended = [next(cell for cell in own if cell.keys["ending"] == ENDED) for own in depths]
         followed = [next(cell for cell in own if cell.keys["ending"] != ENDED) for own in depths]
@@ -306,7 +211,7 @@ def _curves(noisy: _NoisyMeasure, marginal: Names, cells: list[_Cell]) -> _Share
     return found
 
 
-def _told(depths: list[list[_Cell]]) -> int:
+def _told(depths: list[list[Cell]]) -> int:
     """To how many depths a curve may go: those at risk at each are given away, and with them sums of withheld cells.
 
     What is withheld at each depth that is told, and at all later ones together, must keep the rules.
@@ -315,12 +220,12 @@ def _told(depths: list[list[_Cell]]) -> int:
     return most if all(_keep_rules(own) for own in depths[: max(most - 1, 0)]) else 0
 
 
-def _keep_rules(cells: Iterable[_Cell]) -> bool:
+def _keep_rules(cells: Iterable[Cell]) -> bool:
     """Whether the sum of the withheld ones of some cells may be known."""
     return CompanyRules.hold(cell.rules for cell in cells if not cell.published)
 
 
-def _unknown_share(unknown: list[_Cell], denominator: float) -> dict[str, float]:
+def _unknown_share(unknown: list[Cell], denominator: float) -> dict[str, float]:
     if not all(cell.published for cell in unknown):
         return {}
     mass = max(sum(cell.estimate for cell in unknown), 0.0)

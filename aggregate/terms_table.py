@@ -6,7 +6,8 @@ from typing import Any
 
 from aggregate.answer import Answer, NoisyRound, NoisyTracked
 from aggregate.intervals import count_interval, growth_interval, selected_count, z_value
-from aggregate.tabulation import CompanyRules, as_table, status_of
+from aggregate.tabulation import as_table, status_of
+from aggregate.withholding import CompanyRules
 from schemas.derived_tables import TERMS
 from schemas.plan import RegisteredPlan
 from schemas.stages import NoisyTable

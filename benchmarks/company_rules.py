@@ -69,7 +69,7 @@ def _rests() -> dict[str, float]:
         return float(sum(rows.num_rows - rows.column("estimate").null_count for rows in tables))
 
     with_rule = published()
-    with mock.patch.object(tabulation, "_withhold_what_gives_others_away", lambda cells, curve: None):
+    with mock.patch.object(tabulation, "withhold_what_gives_others_away", lambda cells, curve: None):
         return {"cells_published": with_rule, "cells_published_rests_open": published()}
 
 

@@ -82,7 +82,7 @@ def lines(costs: UnitCosts) -> Iterator[str]:
 def _line(costs: UnitCosts, companies: int, size: int, share: float) -> str:
     text = size * share * CHARACTERS
     hours = [size * costs.take_in / 3600, text / 1e6 * costs.scrub_million / 3600, size * costs.measure / 3600]
-    days = [sum(hours) / cores / 24 for cores in CORES]
+    days = [(hours[0] + hours[1] / cores + hours[2]) / 24 for cores in CORES]  # the scrub alone is spread over all
     stored = [(size * each + text * 0.5) / 1e9 for each in (costs.sent_bytes, costs.kept_bytes)]  # text packs to about half
     cells = [
         str(companies),

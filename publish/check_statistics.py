@@ -69,18 +69,6 @@ def check_totals(inspection: Inspection) -> tuple[bool, str]:
     return differing == 0, f"{compared} sums compared between marginals: {differing} differ; {left_out} hold a withheld cell."
 
 
-def check_rest(inspection: Inspection) -> tuple[bool, str]:
-    """No withheld cell is the rest of a line whose sum another marginal publishes."""
-    open_cells = 0
-    for one, other in _pairs(inspection):
-        for codes, line in one.items():
-            missing = sum(reading.estimate is None for reading in line)
-            open_cells += missing == 1 and len(line) > 1 and _sum(other[codes]) is not None
-    if not open_cells:
-        return True, "No withheld cell follows from sums that are published."
-    return False, f"{open_cells} withheld cells follow from published sums."
-
-
 def _sum(line: list[Reading]) -> float | None:
     """Sum of the estimates of a line; None where a cell is withheld."""
     estimates = [reading.estimate for reading in line]

@@ -244,11 +244,12 @@ _SOUND = ("columns", "complete", "statuses", "numbers")
 
 
 def _statistics() -> tuple[Check, ...]:
-    from publish.check_statistics import check_coverage, check_rest, check_totals
+    from publish.check_rest import check_rest
+    from publish.check_statistics import check_coverage, check_totals
 
     return (
         Check("totals_agree", True, "Do the marginals of a measure agree on what they share?", check_totals, _SOUND),
-        Check("no_rest", True, "Is no withheld cell the rest of a sum that is published?", check_rest, _SOUND),
+        Check("no_rest", True, "Does no withheld cell follow from published ones?", check_rest, _SOUND),
         Check(
             "intervals_cover",
             True,

@@ -15,7 +15,8 @@ from aggregate.answer import Answer, NoisyMarginal, NoisyResidual
 from aggregate.bounding import MeasurementSettings, bounded_tables
 from aggregate.counts import exact_counts, public_cells
 from aggregate.mechanisms.draw import prepare
-from aggregate.tabulation import CompanyRules, tabulate
+from aggregate.tabulation import tabulate
+from aggregate.withholding import CompanyRules
 from aggregate.workload import Residual, Workload
 from sample_data.generate import SimulatedQuarter, generate
 from sample_data.parameters import SimulationParameters
@@ -149,7 +150,7 @@ def test_no_withheld_cell_follows_from_a_sum_that_another_marginal_publishes(mon
     for row in beside:
         row["rate"] = row["estimate"] / sum(r["estimate"] for r in [*beside, beside[0]])
     assert derived(filled_by_rates(given), names) == {("coping_skill", "silent")}
-    monkeypatch.setattr("aggregate.tabulation._withhold_what_gives_others_away", lambda cells, curve: None)
+    monkeypatch.setattr("aggregate.tabulation.withhold_what_gives_others_away", lambda cells, curve: None)
     assert derived(replies(), names) == {("coping_skill", "silent")}
 
 
@@ -190,7 +191,7 @@ def test_no_withheld_cell_follows_from_a_curve(few: int) -> None:
 
 
 def test_without_the_rule_a_curve_gives_a_withheld_cell_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aggregate.tabulation._withhold_what_gives_others_away", lambda cells, curve: None)
+    monkeypatch.setattr("aggregate.tabulation.withhold_what_gives_others_away", lambda cells, curve: None)
     monkeypatch.setattr("aggregate.tabulation._told", len)
     assert derived_from_curve(curve_with_few(2 * len(DEPTH_BANDS) - 1))
 

@@ -86,7 +86,7 @@ def published(prepared: PreparedDraw, plan: RegisteredPlan) -> list[dict[str, An
 @contextmanager
 def company_rules_off() -> Iterator[None]:
     """Every estimate is published: what the noise alone protects."""
-    with mock.patch("aggregate.tabulation.CompanyRules.hold", staticmethod(lambda cells: True)):
+    with mock.patch("aggregate.withholding.CompanyRules.hold", staticmethod(lambda cells: True)):
         yield
 
 

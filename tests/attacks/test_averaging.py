@@ -104,7 +104,7 @@ def test_the_attack_works_where_answers_are_drawn_anew(records: ScrubbedRecords,
     # The company rules are left aside, so that the same cells are there each time.
     with (
         planted(REUSED),
-        mock.patch("aggregate.tabulation.CompanyRules.hold", staticmethod(lambda cells: True)),
+        mock.patch("aggregate.withholding.CompanyRules.hold", staticmethod(lambda cells: True)),
         asked(records, tmp_path, 30) as (releases, _, plan),
     ):
         exact = truth(records, plan, tmp_path)

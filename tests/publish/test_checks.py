@@ -207,6 +207,22 @@ def test_a_withheld_cell_that_is_the_rest_of_a_sum_stops(measured: MeasuredRelea
     assert not results["no_rest"].passed and results["no_rest"].stops
 
 
+def test_a_withheld_cell_that_follows_by_way_of_three_marginals_stops(measured: MeasuredRelease) -> None:
+    """The total less the lines that one marginal tells is a line that it does not tell; of that, the other withholds one cell."""
+
+    def hide(rows: Rows) -> None:
+        withheld = {row["ideation"] for row in rows if row["estimate"] is None}
+        alone, beside = sorted({row["ideation"] for row in rows} - withheld - {"all"})[:2]
+        for key, hidden in (("age_band", {alone: 1, beside: 2}), ("imminence", {alone: 1})):
+            for ideation, number in hidden.items():
+                line = [row for row in rows if row["ideation"] == ideation and row[key] != "all"]
+                for row in line[:number]:
+                    withhold(row, Status.TOO_FEW_COMPANIES)
+
+    results = {r.name: r for r in run_checks(change_rows(measured, "risk_profile", hide))}
+    assert not results["no_rest"].passed and results["no_rest"].detail.startswith("2 withheld cells")
+
+
 def test_fewer_than_k_companies_stop() -> None:
     assert "companies" in failed(build_measured(contributors=2))
 

@@ -88,11 +88,15 @@ def _line(costs: UnitCosts, companies: int, size: int, share: float) -> str:
         str(companies),
         f"{size:,}",
         f"{text / 1e9:.1f}",
-        *(f"{hour:.1f}" for hour in hours),
-        *(f"{day:.2g}" for day in days),
+        *(_short(hour) for hour in hours),
+        *(_short(day) for day in days),
         f"{hours[1] / sum(hours):.0%}",
     ]
     return "| " + " | ".join([*cells, *(f"{each:.1f}" for each in stored)]) + " |"
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 if __name__ == "__main__":
